@@ -1,0 +1,51 @@
+"""Why a cell cannot be measured here, in one sentence with the remedy."""
+
+import errno
+import os
+
+from labkit.harness.payload import WRONG_MESSAGE
+from labkit.harness.request import format_size
+from labkit.kernel.objects import error_number
+from labkit.mechanisms.contract import EXPECTED, FOUND, Mechanism
+
+
+def refused(mechanism: Mechanism, message_size: int, error: BaseException | int) -> str:
+    """Why the kernel refused this mechanism or a message of this size.
+
+    Args:
+        error: what was raised, or an errno. A note on it takes the place of the mechanism's remedy.
+    """
+    number = error if isinstance(error, int) else error_number(error)
+    limits = {key: value for key, value in mechanism.limits().items() if value is not None}
+    if number is None:
+        return f"{mechanism.name}: {str(error).rstrip('.') or type(error).__name__}."
+    name = errno.errorcode.get(number, str(number))
+    words = os.strerror(number) if isinstance(error, int | OSError) else str(error).rstrip(".")
+    remedy = mechanism.remedies.get(name, words)
+    if notes := getattr(error, "__notes__", None):
+        remedy, limits = notes[0], {}
+    bounds = ", ".join(f"{key} {value}" for key, value in limits.items())
+    return (
+        f"{mechanism.name} refused {format_size(message_size)} ({name}"
+        + (f"; here {bounds}" if bounds else "")
+        + f"): {remedy}."
+    )
+
+
+def wrong_message(end: str, state: object) -> str:
+    """What the consumer's check found, from its channel's state words."""
+    expected, found = int(state[EXPECTED]), int(state[FOUND])  # type: ignore[index]
+    if found == expected:
+        what = "a torn one (its first bytes are right, others are not)"
+    elif 0 < found < expected:
+        what = f"message {found} again or late (repeated or reordered)"
+    elif expected < found < expected + (1 << 40):
+        what = f"message {found} (one or more lost or reordered)"
+    else:
+        what = "bytes that are no message of this run"
+    return f"the {end} expected message {expected} and found {what}."
+
+
+def is_wrong_message(status: int) -> bool:
+    """Whether a loop's status is the payload check's."""
+    return status == WRONG_MESSAGE
