@@ -1,0 +1,174 @@
+"""The notebooks: committed clean, thin, and good from top to bottom on the real kernel."""
+
+import ast
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MOST_SECONDS = 60  # for a whole notebook
+MOST_LINES = 10  # of one code cell
+GONE_SECONDS = 90  # a run of somebody else's is over by then, and its objects are gone
+
+# Anything that decides or repeats belongs in labkit, where it is tested.
+LOGIC = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.If,
+    ast.IfExp,
+    ast.For,
+    ast.While,
+    ast.Try,
+    ast.With,
+    ast.comprehension,
+)
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.stem))
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def cells(notebook: Any, kind: str) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def test_the_first_notebook_is_there() -> None:
+    assert (ROOT / "notebooks" / "06_copy_overhead.ipynb") in NOTEBOOKS
+
+
+@each_notebook
+class TestAsCommitted:
+    def test_it_is_valid_and_for_any_python_3(self, path: Path) -> None:
+        notebook = read(path)
+        nbformat.validate(notebook)
+        assert notebook.metadata.kernelspec.name == "python3"
+        assert "version" not in notebook.metadata.language_info
+
+    def test_it_holds_no_results(self, path: Path) -> None:
+        for cell in cells(read(path), "code"):
+            assert cell.outputs == []
+            assert cell.execution_count is None
+        assert not any("attachments" in cell for cell in read(path).cells)
+
+    def test_its_code_is_thin(self, path: Path) -> None:
+        for cell in cells(read(path), "code"):
+            assert len(cell.source.splitlines()) <= MOST_LINES, cell.source
+            logic = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, LOGIC)]
+            assert not logic, cell.source
+
+    def test_its_links_lead_somewhere(self, path: Path) -> None:
+        text = "\n".join(cell.source for cell in cells(read(path), "markdown"))
+        targets = re.findall(r"\]\(([^)#\s]+)\)", text)
+        missing = [each for each in targets if not (path.parent / each).exists()]
+        assert missing == []
+
+    def test_its_answers_are_folded_away(self, path: Path) -> None:
+        for cell in cells(read(path), "markdown"):
+            opened = len(re.findall(r"^<details><summary>[^<]+</summary>\n\n", cell.source, re.M))
+            assert opened == len(re.findall(r"\n\n</details>$", cell.source, re.M))
+            assert opened == cell.source.count("<details") == cell.source.count("</details>")
+
+
+class Objects:
+    """Which kernel objects outlive their makers, at one moment. svipc(7), mq_overview(7)"""
+
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
+
+    def now(self) -> set[str]:
+        found = set()
+        for kind in ("shm", "sem", "msg"):
+            table = Path("/proc/sysvipc") / kind
+            if table.exists():
+                rows = [line.split() for line in table.read_text().splitlines()[1:]]
+                found |= {f"{kind} key {key} id {number}" for key, number, *_ in rows}
+        for folder in self.folders:
+            if folder.is_dir():
+                found |= {str(entry) for entry in folder.iterdir() if "labkit" in entry.name}
+        return found
+
+    @contextmanager
+    def none_left(self) -> Iterator[None]:
+        """What came into being meanwhile goes again; another run beside this one needs time."""
+        before = self.now()
+        yield
+        new = self.now() - before
+        assert poll(lambda: not new & self.now(), GONE_SECONDS), new & self.now()
+
+
+def poll(met: Callable[[], bool], seconds: float) -> bool:
+    """Whether a condition is met within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not met():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@contextmanager
+def only_one_cpu(alone: bool) -> Iterator[None]:
+    allowed = os.sched_getaffinity(0)
+    if alone:
+        os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.slow
+@each_notebook
+@pytest.mark.parametrize("alone", [False, True], ids=["all-cpus", "one-cpu"])
+def test_it_runs_from_top_to_bottom(
+    path: Path, alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # as good as installed
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    notebook = read(path)
+    client = NotebookClient(
+        notebook, timeout=MOST_SECONDS, resources={"metadata": {"path": str(folder)}}
+    )
+    objects = Objects(Path("/dev/shm"), Path("/dev/mqueue"), temporary)
+    with objects.none_left(), only_one_cpu(alone):
+        began = time.monotonic()
+        client.execute()
+        taken = time.monotonic() - began
+    assert taken < MOST_SECONDS
+    assert list(folder.iterdir()) == []
+    drawn = 0
+    for cell in cells(notebook, "code"):
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+        if cell.source.splitlines()[-1].startswith("labkit.plots."):
+            drawn += 1
+            assert figures(cell) == 1, cell.source
+    assert drawn
+
+
+def figures(cell: Any) -> int:
+    """How many pictures with a description a cell shows."""
+    shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    for output in shown:
+        assert len(output.metadata["image/png"]["alt"]) > 80
+    return len(shown)
