@@ -318,7 +318,7 @@ class TestKilledFromOutside:
             + f"""
     cells = [cell("pipe"), cell("sysv_shm"), cell("fifo", pattern="latency")]
     outcomes, samples, failed, since = {{}}, [0, 0, 0], [], 3
-    with Session(plan(cells)) as session:
+    with Session(plan(cells, repeats=60)) as session:
         helper = session._process.pid
         for event in session.events():
             if event["event"] == "ready":
@@ -330,7 +330,7 @@ class TestKilledFromOutside:
             if event["event"] == "sample":
                 samples[event["cell"]] += 1
                 since += 1
-                if not failed and since >= 3:  # the last one may have hit a pair at its end
+                if not failed and since >= 3:  # an earlier one may have hit a pair at its end
                     pair = wait_for(lambda: len(found := children(helper)) == 2 and found)
                     os.kill(pair[{victim == "consumer":d}], signal.SIGKILL)
                     since = 0
