@@ -4,12 +4,13 @@ Nothing here runs on its own: a bar that is redrawn by a thread would take CPU t
 being measured, so it is redrawn only when there is something to tell, and not too often.
 """
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 LINE_EVERY_S = 10.0
 REDRAW_EVERY_S = 0.1
@@ -110,7 +111,7 @@ def _bar(stream: TextIO) -> Iterator[Tell]:
         TaskProgressColumn(),
         TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[detail]}", markup=False, style="dim"),
-        console=Console(file=stream, force_terminal=True),
+        console=Console(file=cast("TextIO", _Patient(stream)), force_terminal=True),
         auto_refresh=False,
         transient=True,
         redirect_stdout=False,
@@ -141,7 +142,32 @@ def _bar(stream: TextIO) -> Iterator[Tell]:
         yield tell
 
 
+class _Patient(io.TextIOBase):
+    """A terminal that may be closed meanwhile: then it is told no more, and the work goes on."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """What rich asks for, to know which characters can be drawn."""
+        return self._terminal.encoding
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._terminal.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._terminal.flush()
+
+
 def _lines(stream: TextIO) -> Tell:
+    patient = _Patient(stream)
     told, stage = 0.0, ""
 
     def tell(progress: Progress) -> None:
@@ -155,6 +181,6 @@ def _lines(stream: TextIO) -> Tell:
             parts.append(f"{progress.done} of {progress.total}")
         if progress.seconds_left is not None:
             parts.append(time_left(progress.seconds_left))
-        print(f"labkit: {', '.join(parts)}", file=stream, flush=True)
+        print(f"labkit: {', '.join(parts)}", file=patient, flush=True)
 
     return tell

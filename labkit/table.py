@@ -32,7 +32,7 @@ WHERE = {
 
 def print_table(summary: "pd.DataFrame", stream: TextIO) -> None:
     """Print a summary (SUMMARY_COLUMNS), at most 100 columns wide; colours only on a terminal."""
-    console = _console(stream)
+    out = console(stream)
     rows: list[Row] = [{str(c): v for c, v in r.items()} for r in summary.to_dict("records")]
     varied = [c for c in FIXED if len({r[c] for r in rows}) > 1]
     in_full = sum(r["status"] == "ok" for r in rows) <= IN_FULL
@@ -44,47 +44,63 @@ def print_table(summary: "pd.DataFrame", stream: TextIO) -> None:
             continue
         what = "round trip" if pattern == "latency" else "one-way stream"
         where = WHERE.get(placement, placement)
-        console.print(f"{pattern}, {placement}: {what}, {where}", style="bold")
+        out.print(f"{pattern}, {placement}: {what}, {where}", style="bold")
         show = _in_full if in_full else _grid
-        for table in show(members, varied, console.width):
-            console.print(table)
+        for table in show(members, varied, out.width):
+            out.print(table)
         unstable = [r for r in members if _measured(r) and not r["stable"]]
         if unstable:
             told = f"{UNSTABLE} not stable, interval over 10 % of the median or too few repeats: "
             measured = [r for r in members if _measured(r)]
-            console.print(told + _among(unstable, measured, varied), style="dim")
-        console.print()
+            out.print(told + _among(unstable, measured, varied), style="dim")
+        out.print()
     same = [f"{c}={rows[0][c]}" for c in FIXED if rows and c not in varied]
     if same:
-        console.print(f"All cells: {', '.join(same)}.", style="dim")
+        out.print(f"All cells: {', '.join(same)}.", style="dim")
     if any(_measured(r) for r in rows):
-        console.print(
+        out.print(
             "CPU time, calls and switches are those of both ends, for each round trip or message.",
             style="dim",
         )
+    if in_full and any(_measured(r) and r["pattern"] == "latency" for r in rows):
+        out.print(
+            "99 % within: of round trips timed one by one, a measurement apart from the median's,"
+            " so it can be less.",
+            style="dim",
+        )
     for note in _notes(rows, varied):
-        console.print(note)
+        out.print(note)
 
 
 def print_lines(lines: Sequence[str], stream: TextIO) -> None:
     """Print sentences, broken between words at the table's width on a terminal."""
     for line in lines:
         if stream.isatty():
-            _console(stream).print(line)
+            console(stream).print(line)
         else:
             print(line, file=stream)
 
 
-def _console(stream: TextIO) -> "Console":
+def write_table(table: "pd.DataFrame", form: str, stream: TextIO) -> None:
+    """Write any table for another program: "csv", or "json" with one object for each row."""
+    if form == "csv":
+        stream.write(table.to_csv(index=False))
+    else:
+        stream.write(table.to_json(orient="records", indent=1, double_precision=15) + "\n")
+
+
+def console(stream: TextIO) -> "Console":
+    """Where to print: colours only on a terminal, and at most 100 columns."""
     from rich.console import Console
 
     tty = stream.isatty()
-    console = Console(file=stream, force_terminal=tty, markup=False, highlight=False, emoji=False)
-    console.width = min(WIDTH, max(40, console.width)) if tty else WIDTH
-    return console
+    made = Console(file=stream, force_terminal=tty, markup=False, highlight=False, emoji=False)
+    made.width = min(WIDTH, max(40, made.width)) if tty else WIDTH
+    return made
 
 
-def _table() -> "Table":
+def plain_table() -> "Table":
+    """A table with a line under its head and no frame."""
     from rich import box
     from rich.table import Table
 
@@ -94,7 +110,7 @@ def _table() -> "Table":
 def _in_full(rows: list[Row], varied: Sequence[str], width: int) -> "Iterator[Table]":
     """One row for each cell."""
     latency = rows[0]["pattern"] == "latency"
-    table = _table()
+    table = plain_table()
     table.add_column("mechanism", overflow="fold")
     for heading in (
         "size",
@@ -139,7 +155,7 @@ def _grid(rows: list[Row], varied: Sequence[str], width: int) -> "Iterator[Table
     at_once = max(1, room // SIZE_WIDTH)
     for first in range(0, len(sizes), at_once):
         some = sizes[first : first + at_once]
-        table = _table()
+        table = plain_table()
         table.add_column("mechanism", no_wrap=True)
         for size in some:
             table.add_column(format_size(size), justify="right", no_wrap=True)

@@ -9,17 +9,24 @@ Machine code is cached in the user's cache folder under a hash of every measured
 because numba's own cache does not notice a changed callee in another file.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
+import re
+import shutil
+import stat
+import time
 import types as python_types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from labkit.errors import LabkitError
 from labkit.kernel import libc, memory
 
+UNUSED_S = 30 * 86400.0  # after which the machine code of another version goes
 _MEASURED = "__labkit_measured__"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -60,7 +67,23 @@ def use_cache() -> bool:
     if not os.access(folder, os.W_OK):
         return False
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    _prune(folder)
     return True
+
+
+def _prune(used: Path) -> None:
+    """Remove the machine code of other versions that was not used for long; note that this is.
+
+    Safe beside others that start: a folder in use was touched when its process started, and numba
+    compiles again what it does not find.
+    """
+    with contextlib.suppress(OSError):
+        os.utime(used)
+        for folder in used.parent.iterdir():
+            named = re.fullmatch(r"[0-9a-f]{16}", folder.name) and folder != used
+            facts = folder.lstat()
+            if named and stat.S_ISDIR(facts.st_mode) and facts.st_mtime < time.time() - UNUSED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Compiler:
@@ -71,6 +94,11 @@ class Compiler:
         import numba
         from numba import types
 
+        configured: Any = numba.config
+        if configured.DISABLE_JIT:
+            raise LabkitError(
+                "NUMBA_DISABLE_JIT is set, so nothing can be compiled: unset it and try again."
+            )
         from labkit.kernel import instructions
 
         self._numba = numba
@@ -110,7 +138,14 @@ class Compiler:
             twin.__qualname__ = function.__qualname__
             njit: Any = self._numba.njit
             types = () if signature is None else (signature,)
-            self._done[key] = njit(*types, cache=self._cached)(twin)
+            try:
+                self._done[key] = njit(*types, cache=self._cached)(twin)
+            except OSError:  # it cannot be kept: a full disk, a limit of files
+                if not self._cached:
+                    raise
+                self._cached = False
+                self._done.clear()  # what was bound so far would try to keep itself
+                return self.compile(function, signature)
         return self._done[key]
 
     def _bind(self, value: Any) -> Any:

@@ -68,11 +68,11 @@ class Ledger:
                 return
         self.note = NO_LEDGER.format(why=why)
 
-    def enter(self, kind: str, name: int | str) -> Entry:
-        """Enter an object that is about to be made."""
+    def enter(self, kind: str, name: int | str, maker: int = 0) -> Entry:
+        """Enter an object that is about to be made; `maker` is the process id of who makes it."""
         self.open()
         self._last += 1
-        entry = Entry(self._last, kind, name, time.time())
+        entry = Entry(self._last, kind, name, time.time(), maker)
         self._entries.add(entry.number)
         self._write(entered(entry))
         return entry

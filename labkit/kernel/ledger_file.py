@@ -4,6 +4,8 @@ The first line is the owner. Each further one enters an object or strikes one ou
 
     {"in": 7, "kind": "posix_shm", "name": "/labkit-...", "at": 1769860800.123}
     {"out": 7}
+
+An entry whose object another process is to make says so: `"maker": 4711`.
 """
 
 import json
@@ -43,6 +45,7 @@ class Entry:
     kind: str
     name: int | str  # a System V key, a POSIX name or a path
     at: float  # time.time()
+    maker: int = 0  # the process id of who is to make it, if that is not the owner itself
 
     @property
     def shown(self) -> str:
@@ -69,7 +72,8 @@ def first_line(owner: Owner, device: int, locked: bool) -> bytes:
 
 def entered(entry: Entry) -> bytes:
     """The line that enters an object."""
-    return _line({"in": entry.number, "kind": entry.kind, "name": entry.name, "at": entry.at})
+    record = {"in": entry.number, "kind": entry.kind, "name": entry.name, "at": entry.at}
+    return _line(record | ({"maker": entry.maker} if entry.maker else {}))
 
 
 def struck(number: int) -> bytes:
@@ -114,11 +118,14 @@ def parse(data: bytes) -> Contents:
 
 def _entry(record: dict[str, Any], line: int) -> Entry:
     number, kind, name, at = (record.get(key) for key in ("in", "kind", "name", "at"))
+    maker = record.get("maker", 0)
     if type(number) is not int or type(kind) is not str or type(at) is not float:
         raise Damaged(f"line {line} is no entry")
     if not math.isfinite(at) or not isinstance(name, int | str) or not _is_ours(kind, name):
         raise Damaged(f"line {line} names nothing that labkit makes")
-    return Entry(number, kind, name, at)
+    if type(maker) is not int or maker < 0:
+        raise Damaged(f"line {line} names no process as the maker")
+    return Entry(number, kind, name, at, maker)
 
 
 def _is_ours(kind: str, name: int | str) -> bool:

@@ -99,7 +99,8 @@ def _system_v(entry: Entry, owner: Owner, here: Owner, remove: bool) -> Sight:
         return other("it is another user's")
     if int(found["perms"], 8) & 0o177:
         return other("it is open to others")
-    if owner.pids == here.pids and int(found.get("cpid", owner.pid)) != owner.pid:
+    maker = entry.maker or owner.pid
+    if owner.pids == here.pids and int(found.get("cpid", maker)) != maker:
         return other("another process made it")
     if not entry.at - EARLY_S <= int(found["ctime"]) <= entry.at + LATE_S:
         return other("it was made, or changed, at another time")

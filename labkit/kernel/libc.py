@@ -43,11 +43,27 @@ read = LibcFunction("read", "long", "int", "long", "long")
 write = LibcFunction("write", "long", "int", "long", "long")
 send = LibcFunction("send", "long", "int", "long", "long", "int")
 recv = LibcFunction("recv", "long", "int", "long", "long", "int")
+# Without a copy of the kernel's own: vmsplice(2), process_vm_readv(2).
+vmsplice = LibcFunction("vmsplice", "long", "int", "long", "long", "unsigned")
+process_vm_readv = LibcFunction(
+    "process_vm_readv", "long", "int", "long", "long", "long", "long", "long"
+)
 # Queues: msgop(2), mq_send(3), mq_receive(3).
 msgsnd = LibcFunction("msgsnd", "int", "int", "long", "long", "int")
 msgrcv = LibcFunction("msgrcv", "long", "int", "long", "long", "long", "int")
 mq_send = LibcFunction("mq_send", "int", "int", "long", "long", "unsigned")
 mq_receive = LibcFunction("mq_receive", "long", "int", "long", "long", "long")
+mq_getattr = LibcFunction("mq_getattr", "int", "int", "long")
+# System V objects: shmget(2), shmat(2), shmdt(2), shmctl(2), msgget(2), msgctl(2), semget(2),
+# semctl(2).
+shmget = LibcFunction("shmget", "int", "int", "long", "int")
+shmat = LibcFunction("shmat", "long", "int", "long", "int")
+shmdt = LibcFunction("shmdt", "int", "long")
+shmctl = LibcFunction("shmctl", "int", "int", "int", "long")
+msgget = LibcFunction("msgget", "int", "int", "int")
+msgctl = LibcFunction("msgctl", "int", "int", "int", "long")
+semget = LibcFunction("semget", "int", "int", "int", "int")
+semctl = LibcFunction("semctl", "int", "int", "int", "int", "long")
 # Waiting: semop(2), sem_wait(3), sem_post(3), sched_yield(2); futex(2) has no wrapper in libc.
 semop = LibcFunction("semop", "int", "int", "long", "long")
 sem_init = LibcFunction("sem_init", "int", "long", "int", "unsigned")

@@ -9,6 +9,7 @@ filled with a character, which touches each of its pages (the kernel alone gives
 """
 
 import contextlib
+import errno
 import mmap
 import os
 import secrets
@@ -22,7 +23,7 @@ import sysv_ipc
 
 from labkit.errors import LabkitError
 from labkit.kernel import ledger
-from labkit.kernel.ledger_file import FOLDER, LARGEST_KEY, Entry
+from labkit.kernel.ledger_file import FOLDER, LARGEST_KEY, POSIX, SYSTEM_V, Entry
 from labkit.kernel.leftovers import examine
 from labkit.kernel.refusals import REFUSALS, error_number
 
@@ -66,14 +67,22 @@ class Objects:
 
         return self._with_new_key("sysv_shm", make)
 
-    def sysv_queue(self, room: int) -> int:
-        """A new message queue that holds `room` bytes, or as many as allowed: its id. msgget(2)"""
+    def sysv_queue(self, room: int, least: int = 0) -> int:
+        """A new message queue that holds `room` bytes, or as many as allowed: its id. msgget(2)
+
+        Raises:
+            OSError: EINVAL, as many as are allowed are fewer than `least`: a message that never
+                fits would be waited with for ever, msgop(2).
+        """
 
         def make(key: int) -> Any:
             queue = sysv_ipc.MessageQueue(key, sysv_ipc.IPC_CREX, mode=MODE)
             # Beyond msgmnb only a privileged process may go, msgctl(2): then what is there stays.
             with contextlib.suppress(*REFUSALS):
                 queue.max_size = room
+            if queue.max_size < least:
+                queue.remove()
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             return queue
 
         return self._with_new_key("sysv_mq", make)
@@ -139,6 +148,26 @@ class Objects:
                 os.close(descriptor)
             self._made(entry, path, lambda: os.unlink(path))
         return path
+
+    # What another process is to make: an actor that shows the very call.
+
+    def expected(self, kind: str, maker: int) -> int | str:
+        """A private key, name or path for an object that process `maker` is about to make.
+
+        Whoever makes it makes it exclusively and for its owner alone (0600 or less). What is there
+        of it in the end is removed with the rest.
+
+        Args:
+            kind: "sysv_shm", "sysv_mq", "sysv_sem" (a key); "posix_shm", "posix_mq" (a name);
+                "fifo", "file" (a path).
+        """
+        if kind in SYSTEM_V:
+            name: int | str = 1 + secrets.randbelow(LARGEST_KEY)
+        else:
+            name = self._new_name() if kind in POSIX else self._new_path()
+        entry = self._ledger.enter(kind, name, maker)
+        self._being_made[entry.number] = entry
+        return name
 
     # Removal.
 

@@ -28,7 +28,7 @@ _TABLE = """
 read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, open 2 -,
 openat 257 56, close 3 57, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59,
 fcntl 72 25, ioctl 16 29, lseek 8 62, fstat 5 80, newfstatat 262 79, ftruncate 77 46,
-unlink 87 -, unlinkat 263 35, mknodat 259 33, fsync 74 82,
+vmsplice 278 75, unlink 87 -, unlinkat 263 35, mknodat 259 33, fsync 74 82,
 poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72, epoll_create1 291 20, epoll_ctl 233 21,
 epoll_wait 232 -, epoll_pwait 281 22, eventfd2 290 19, memfd_create 319 279,
 socket 41 198, socketpair 53 199, bind 49 200, listen 50 201, accept 43 202, accept4 288 242,
