@@ -25,10 +25,24 @@ _FAMILIES: dict[str, "Family"] = {
     "memfd": "shared-memory",
 }
 
+# Measured when asked for by name: they belong to the question what a copy costs, and the usual
+# comparison, which has to be done within a minute, is of the thirteen that a program would choose.
+_EXTRA: dict[str, "Family"] = {
+    "pipe_vmsplice": "kernel-copied",
+    "process_vm": "kernel-copied",
+}
 
-def names() -> tuple[str, ...]:
-    """The names of all mechanisms, kernel-copied ones first."""
-    return tuple(_FAMILIES)
+# Of somebody's own, in the process that runs them: `labkit.mechanisms.own_running`.
+_added: dict[str, "Mechanism"] = {}
+
+
+def names(extra: bool = False) -> tuple[str, ...]:
+    """The names of the mechanisms that are compared by default, kernel-copied ones first.
+
+    Args:
+        extra: with those, too, that are measured only when asked for by name.
+    """
+    return (*_FAMILIES, *_EXTRA) if extra else tuple(_FAMILIES)
 
 
 def family(name: str) -> "Family":
@@ -37,7 +51,18 @@ def family(name: str) -> "Family":
     Raises:
         KeyError: no mechanism has this name.
     """
-    return _FAMILIES[name]
+    return _added[name].family if name in _added else (_FAMILIES | _EXTRA)[name]
+
+
+def is_own(name: str) -> bool:
+    """Whether this is a mechanism of somebody's own that this process knows."""
+    return name in _added
+
+
+def add(mechanism: "Mechanism") -> None:
+    """Let this process know a mechanism of somebody's own by its name."""
+    assert mechanism.name not in _FAMILIES | _EXTRA
+    _added[mechanism.name] = mechanism
 
 
 def mechanism(name: str) -> "Mechanism":
@@ -46,6 +71,8 @@ def mechanism(name: str) -> "Mechanism":
     Raises:
         KeyError: no mechanism has this name.
     """
+    if name in _added:
+        return _added[name]
     found: Mechanism = import_module(f"labkit.mechanisms.{name}").MECHANISM
-    assert found.family == _FAMILIES[name]
+    assert found.family == family(name)
     return found

@@ -18,9 +18,10 @@ same size, agreed beforehand, because a byte stream has no boundaries of its own
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from labkit.kernel.objects import Objects
+if TYPE_CHECKING:
+    from labkit.kernel.objects import Objects
 
 # The words of a channel's state that the harness and every mechanism share.
 DESCRIPTOR = 0  # descriptor, or identifier, of the kernel's object
@@ -71,7 +72,7 @@ class Verbs:
 class Channel(ABC):
     """One channel of a mechanism: made in the helper process, opened in the two ends."""
 
-    def __init__(self, objects: Objects, message_size: int, room: int, waiting: str) -> None:
+    def __init__(self, objects: "Objects", message_size: int, room: int, waiting: str) -> None:
         """Create the kernel's object.
 
         Args:
@@ -127,4 +128,4 @@ class Mechanism:
     remedies: dict[str, str]  # errno name -> what it means here, and what to do
     channels_at_once: int = 64  # how many may exist side by side without starving other users
 
-    WAITINGS: ClassVar[tuple[str, ...]] = ("spin", "futex", "posix_sem", "sysv_sem")
+    WAITINGS: ClassVar[tuple[str, ...]] = ("spin", "futex", "posix_sem", "sysv_sem", "eventfd")

@@ -12,15 +12,19 @@ Larger payloads lie on cache lines, from 4 KiB on pages, of their own: a copy wh
 differently in their pages can be many times slower. Nothing here knows which call made the memory.
 """
 
+import os
 from typing import Any
 
 from labkit.kernel.compiler import measured
 from labkit.mechanisms.contract import FLAGS, OWN, PAGE, End, Verbs
 from labkit.mechanisms.waiting import (
+    EVENTFD,
     FUTEX,
     NAMES,
     POSIX_SEM,
     SPIN,
+    SYSV_SEM,
+    eventfd,
     futex,
     posix_sem,
     spin,
@@ -38,7 +42,7 @@ READY_STRIDE = OWN + 6
 PAYLOAD = OWN + 7  # address of the first payload
 PASSED = OWN + 8  # address of the consumer's count
 SEEN = OWN + 9  # what the producer last saw there
-ITEMS = OWN + 10  # semaphore of messages: address or identifier
+ITEMS = OWN + 10  # semaphore of messages: address, identifier or descriptor
 ROOM = OWN + 11  # semaphore of free places
 PLACE = OWN + 12  # address of the payload this end is at,
 WORD = OWN + 13  # and of its ready word
@@ -52,6 +56,7 @@ spin_wait, spin_announce = spin.wait, spin.announce
 futex_wait, futex_announce = futex.wait, futex.announce
 posix_wait, posix_announce = posix_sem.wait, posix_sem.announce
 sysv_wait, sysv_announce = sysv_sem.wait, sysv_sem.announce
+eventfd_wait, eventfd_announce = eventfd.wait, eventfd.announce
 
 
 @measured
@@ -64,7 +69,9 @@ def wait(ch: Any, word: int, semaphore: int, count: int) -> int:
         return futex_wait(ch, word, semaphore, count)
     if strategy == POSIX_SEM:
         return posix_wait(ch, word, semaphore, count)
-    return sysv_wait(ch, word, semaphore, count)
+    if strategy == SYSV_SEM:
+        return sysv_wait(ch, word, semaphore, count)
+    return eventfd_wait(ch, word, semaphore, count)
 
 
 @measured
@@ -77,7 +84,9 @@ def announce(ch: Any, word: int, semaphore: int, count: int) -> int:
         return futex_announce(ch, word, semaphore, count)
     if strategy == POSIX_SEM:
         return posix_announce(ch, word, semaphore, count)
-    return sysv_announce(ch, word, semaphore, count)
+    if strategy == SYSV_SEM:
+        return sysv_announce(ch, word, semaphore, count)
+    return eventfd_announce(ch, word, semaphore, count)
 
 
 @measured
@@ -175,13 +184,14 @@ class Layout:
         aim(state)
         state[sysv_sem.DOWN_WORD] = sysv_sem.DOWN
         state[sysv_sem.UP_WORD] = sysv_sem.UP
+        state[eventfd.ONE_WORD] = 1
 
 
 def start_semaphores(state: Any, end: End, ids: tuple[int, int] | None) -> None:
     """Make a channel's semaphores ready: POSIX ones by the producer, before the ends start.
 
     Args:
-        ids: identifiers of the System V semaphores (items, room), where these are used.
+        ids: of the System V semaphores or the eventfds (items, room), where these are used.
 
     Raises:
         OSError: sem_init(3) was refused.
@@ -197,3 +207,6 @@ def refuse_to_wait(state: Any) -> None:
     """Make every strategy answer EAGAIN where it would wait."""
     state[FLAGS] = 1
     state[sysv_sem.DOWN_WORD] = sysv_sem.DOWN_OR_REFUSE
+    if state[WAITING] == EVENTFD:
+        for counter in (state[ITEMS], state[ROOM]):
+            os.set_blocking(int(counter), False)

@@ -7,6 +7,7 @@ which address it appears in that process), and how it is detached.
 import ctypes
 import errno
 import mmap
+import os
 from abc import abstractmethod
 from typing import Any
 
@@ -23,6 +24,12 @@ class SegmentChannel(Channel):
         self.layout = ring.Layout(self.message_size, self.room)
         self.semaphores: tuple[int, int] | None = None
         self.create_segment(self.layout.size)
+        if self.waiting == "eventfd":
+            try:
+                self.semaphores = _counters(self.layout.slots)
+            except OSError:
+                self.discard_segment()
+                raise
         if self.waiting == "sysv_sem":
             try:
                 items = self.objects.sysv_semaphore(0)
@@ -44,11 +51,20 @@ class SegmentChannel(Channel):
 
     def close(self) -> None:
         self.detach()
+        self._close_counters()
 
     def discard(self) -> None:
         self.discard_segment()
-        for identifier in self.semaphores or ():
-            self.objects.remove("sysv_sem", identifier)
+        if self.waiting == "sysv_sem":
+            for identifier in self.semaphores or ():
+                self.objects.remove("sysv_sem", identifier)
+        self._close_counters()
+
+    def _close_counters(self) -> None:
+        """Close this process's descriptors of the eventfds, where they are what is waited with."""
+        if self.waiting == "eventfd":
+            for descriptor in self.semaphores or ():
+                os.close(descriptor)
 
     def refuse_to_wait(self, state: Any) -> None:
         ring.refuse_to_wait(state)
@@ -68,6 +84,17 @@ class SegmentChannel(Channel):
     @abstractmethod
     def discard_segment(self) -> None:
         """Remove the segment."""
+
+
+def _counters(slots: int) -> tuple[int, int]:
+    """Two eventfds that act as semaphores: of messages, and of free places. eventfd(2)"""
+    flags = os.EFD_SEMAPHORE | os.EFD_CLOEXEC
+    items = os.eventfd(0, flags)
+    try:
+        return items, os.eventfd(slots, flags)
+    except OSError:
+        os.close(items)
+        raise
 
 
 def address_of(mapping: mmap.mmap) -> int:

@@ -66,7 +66,7 @@ class SysvQueueChannel(Channel):
         largest = limits().get("msgmax")
         if largest is not None and self.message_size > largest:
             raise OSError(22, os.strerror(22))  # what msgsnd(2) would answer, EINVAL
-        self.identifier = self.objects.sysv_queue(self.room)
+        self.identifier = self.objects.sysv_queue(self.room, self.message_size)
 
     def open(self, end: End, state: Any) -> None:
         state[DESCRIPTOR] = self.identifier

@@ -10,5 +10,5 @@ use in its place. `wait` returns what it saw, or a negative errno.
 
 """
 
-SPIN, FUTEX, POSIX_SEM, SYSV_SEM = range(4)
-NAMES = ("spin", "futex", "posix_sem", "sysv_sem")
+SPIN, FUTEX, POSIX_SEM, SYSV_SEM, EVENTFD = range(5)
+NAMES = ("spin", "futex", "posix_sem", "sysv_sem", "eventfd")
