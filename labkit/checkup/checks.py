@@ -25,12 +25,13 @@ QUICK_LOOK_S = 0.1
 
 def checks(quick: bool) -> list[Check]:
     """All checks; `quick` leaves out the one that measures, and looks at the load more briefly."""
-    found = [Check(name, partial(tried.try_mechanism, name)) for name in names()]
+    found = [Check(name, partial(tried.try_mechanism, name)) for name in names(extra=True)]
     found += [
         Check("waiting: spin", waiting.spin),
         Check("waiting: futex", waiting.futex),
         Check("waiting: posix_sem", waiting.posix_sem),
         Check("waiting: sysv_sem", waiting.sysv_sem),
+        Check("waiting: eventfd", waiting.eventfd),
         Check("tracing", tracing.tracing),
         Check("perf counters", perf.perf_counters),
         Check("pinning", processors.pinning),

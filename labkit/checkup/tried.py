@@ -1,5 +1,6 @@
 """Each mechanism tried: a channel of it is created, as for a stream, and removed again."""
 
+import ctypes
 import errno
 import os
 import tempfile
@@ -10,6 +11,7 @@ from labkit.checkup import needs, posix, system_v
 from labkit.checkup.check import Finding
 from labkit.checkup.remedy import here
 from labkit.harness.request import DEFAULT_SIZES
+from labkit.kernel import libc
 from labkit.kernel.limits import resources, system_v_queues
 from labkit.kernel.objects import Objects
 from labkit.kernel.refusals import REFUSALS, error_number
@@ -20,6 +22,7 @@ from labkit.mechanisms.unix_stream import SocketPairChannel
 from labkit.units import format_size
 
 IN_FILES = ("fifo", "mmap_file")
+YAMA_RELATIVES = 1  # relatives may trace, and whom the traced process has named; ptrace(2)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -61,8 +64,22 @@ def _try(kind: Mechanism, size: int) -> BaseException | None:
             # A socket says only of a message itself whether it is too large.
             if isinstance(channel, SocketPairChannel) and not held(channel.sockets[0], size, 0):
                 return OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            if kind.name == "process_vm":
+                return _may_not_read(kind)
         finally:
             channel.discard()
+    return None
+
+
+def _may_not_read(kind: Mechanism) -> OSError | None:
+    """process_vm_readv(2), of this process itself, and what Yama says of others."""
+    here = (ctypes.c_int64 * 5)()
+    here[0], here[1] = here[2], here[3] = ctypes.addressof(here) + 32, 8
+    vectors = ctypes.addressof(here)
+    if libc.process_vm_readv(os.getpid(), vectors, 1, vectors + 16, 1, 0) < 0:
+        return OSError(libc.errno(), os.strerror(libc.errno()))
+    if (kind.limits()["ptrace_scope"] or 0) > YAMA_RELATIVES:
+        return PermissionError(errno.EPERM, "kernel.yama.ptrace_scope forbids it to all but root")
     return None
 
 
@@ -83,6 +100,8 @@ def _remedy(kind: Mechanism, error: BaseException, size: int) -> str:
     name, number, place = kind.name, _number(error), here()
     if name in IN_FILES and number in (*FORBIDDEN, errno.ENOSPC, errno.ENOENT, errno.EOPNOTSUPP):
         return f"export TMPDIR=~  # or free some of {_temporary_folder()}"
+    if name == "process_vm" and (kind.limits()["ptrace_scope"] or 0) > YAMA_RELATIVES:
+        return place.change_of_host("kernel.yama.ptrace_scope", YAMA_RELATIVES)
     if number in (errno.ENOSYS, errno.EPERM):
         return place.unfiltered()
     if number == errno.ENOMEM or (name == "memfd" and number == errno.ENOSPC):

@@ -72,6 +72,22 @@ def sysv_sem() -> Finding:
         return Finding(True, "created one, gave and took, and removed it")
 
 
+def eventfd() -> Finding:
+    """eventfd(2), and a write(2) and a read(2) of one."""
+    try:
+        descriptor = os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_CLOEXEC)
+    except OSError as error:
+        return _refused("eventfd", error.errno or 0)
+    try:
+        os.eventfd_write(descriptor, 1)
+        os.eventfd_read(descriptor)
+    except OSError as error:
+        return _refused("an eventfd", error.errno or 0)
+    finally:
+        os.close(descriptor)
+    return Finding(True, "created one, gave and took, and closed it")
+
+
 def _too_many_sets() -> Finding:
     told = system_v_semaphores()
     sets = told["semmni"] or 0

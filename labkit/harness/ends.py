@@ -26,6 +26,7 @@ from labkit.mechanisms.contract import (
     End,
     Verbs,
 )
+from labkit.mechanisms.own_running import told
 from labkit.mechanisms.segment import address_of
 
 CHANNELS = 3  # of a cell, at most: there, back, and one to be filled
@@ -150,7 +151,7 @@ class EndProcess:
         except OSError as error:
             return {"status": -(error.errno or 5)}
         except Exception as error:  # posix_ipc's and sysv_ipc's own; a mechanism of a student's
-            return {"status": -5, "error": f"{type(error).__name__}: {error}"}
+            return {"status": -5, "error": told(error)}
         return {"status": 0}
 
     def _open_channel(self, channel: Channel, number: int) -> Any:

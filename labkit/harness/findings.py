@@ -111,23 +111,35 @@ def _equal_waiting(view: list[Row], _: list[Row]) -> Iterator[str]:
     if not latency:
         return
     size = _common_size(latency, min)
-    clauses = []
+    clauses, passed_over = [], False
     for where, rows in _placements(latency, size):
         kernel = [r for r in rows if r["waiting"] == "kernel"]
-        asleep = [r for r in rows if r["waiting"] not in ("kernel", "spin")]
+        asleep = [r for r in rows if r["waiting"] not in ("kernel", "spin", "own")]
         if not (kernel and asleep):
             continue
-        shared = fastest(asleep)[0]
-        told = f"{where} {_against(shared, fastest(kernel)[0])}"
         spinning = [r for r in rows if r["waiting"] == "spin"]
+        shared, copied = _steadiest(asleep), _steadiest(kernel)
+        told = f"{where} {_against(shared, copied)}"
+        passed_over |= shared != fastest(asleep)[0] or copied != fastest(kernel)[0]
         if spinning:
-            told += f", while spinning {_change(fastest(spinning)[0], shared)}"
+            quick = _steadiest(spinning)
+            passed_over |= quick != fastest(spinning)[0]
+            told += f", while spinning {_change(quick, shared)}"
         clauses.append(told)
     if clauses:
+        chosen = " (of the stable cells, where there are any)" if passed_over else ""
         yield (
-            "Where both wait asleep, the best of shared memory against the best kernel-copied,"
-            f" round trips of {format_size(size)}{_setting(view)}: {'; '.join(clauses)}."
+            "Where both wait asleep, the best of shared memory against the best kernel-copied"
+            f"{chosen}, round trips of {format_size(size)}{_setting(view)}: {'; '.join(clauses)}."
         )
+
+
+def _steadiest(rows: list[Row]) -> Row:
+    """The fastest stable cell; the fastest of all if none is.
+
+    A cell that is fast now and slow then has an interval that no other is apart from.
+    """
+    return fastest([r for r in rows if r["stable"]] or rows)[0]
 
 
 def _varied(column: str, say: str) -> Callable[[list[Row], list[Row]], Iterator[str]]:
@@ -269,7 +281,12 @@ def _change(row: Row, base: Row) -> str:
     """What a cell's time is to another's: the verb and the rest of a clause."""
     named = f"({_name(row)}, {_time(row)})"
     if not apart(row, base):
-        return f"{named} makes {NOT_SHOWN}"
+        unsteady = [r for r in (row, base) if not r["stable"] and r["ns_high"] > r["ns_low"]]
+        if not unsteady:
+            return f"{named} makes {NOT_SHOWN}"
+        widest = max(unsteady, key=lambda r: float(r["ns_high"] / r["ns_low"]))
+        low, high = format_time(widest["ns_low"]), format_time(widest["ns_high"])
+        return f"{named} cannot be told from it, as {_name(widest)} varies from {low} to {high}"
     if row["ns_per_message"] > base["ns_per_message"]:
         return f"{named} takes {_longer(row, base)}"
     return f"{named} is {_ratio(base, row)} times as fast"

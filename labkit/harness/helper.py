@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, RequestError
 from labkit.harness import loop
 from labkit.harness.ends import Engine
 from labkit.harness.pair import HungUp
+from labkit.harness.rehearsal import read as own_of
+from labkit.harness.rehearsal import rehearse
 from labkit.harness.request import Cell
 from labkit.harness.rounds import Rounds
 from labkit.kernel import cpus, ledger
@@ -76,6 +78,7 @@ def serve(lifeline: socket.socket) -> None:
     _clean_up(emit)
     cells = [Cell(**cell) for cell in plan["cells"]]
     engines = Engines()
+    rehearse(own_of(plan), cells, engines, emit)
     kinds = dict.fromkeys((cell.engine, cell.mechanism) for cell in cells)
     for number, (engine, name) in enumerate(kinds):
         emit("stage", stage="compiling", done=number, total=len(kinds), detail=name)
@@ -92,7 +95,7 @@ def serve(lifeline: socket.socket) -> None:
     gc.freeze()  # forked ends must not copy every page only to count references
     gc.disable()
     pair = (chosen.first, chosen.second)
-    rounds = Rounds(cells, plan["reasons"], engines, pair, emit, lifeline)
+    rounds = Rounds(cells, plan["reasons"], engines, pair, emit, lifeline, plan.get("stall_s"))
     emit("ready")
     lines.readline()  # until the one who asked has done what it had to do besides
     # Compiling for the first time must not eat up the time to measure in.
@@ -124,7 +127,10 @@ def main() -> int:
         except HungUp:
             return 1
         except LabkitError as error:
-            lifeline.sendall(json.dumps({"event": "error", "reason": str(error)}).encode() + b"\n")
+            told = {"event": "error", "reason": str(error)}
+            if isinstance(error, RequestError):
+                told["wrong"] = "request"
+            lifeline.sendall(json.dumps(told).encode() + b"\n")
             return 1
     return 0
 

@@ -17,16 +17,23 @@ from typing import Any
 
 from labkit.errors import LabkitError
 from labkit.harness.ends import CHANNELS, EndProcess, Engine, OpenCell, SharedRecords, fork_end
+from labkit.harness.patience import LOOK_S, Chances
 from labkit.kernel.trace import SystemCall, Tracer
 from labkit.mechanisms.contract import SEQUENCE, End
 
 ENDS: tuple[End, End] = ("producer", "consumer")
-STALL_S = 10.0  # without one message of progress, at the least
-LEAST_BYTES_PER_S = 20e6  # slower than this for one message is no progress either
+STALL_S = 10.0  # without one message of progress, at the least, of time to make it in
+TRACED_S = 60.0  # for a traced stretch, each of whose system calls is stopped at twice
+# Slower than this for one message is no progress either, by the engine.
+LEAST_BYTES_PER_S = {"compiled": 20e6, "python": 0.5e6}
 
 
 class EndDied(LabkitError):
     """One end of a pair died or stalled; the message says which, how, and at which message."""
+
+
+class EndStalled(EndDied):
+    """Neither end died, but one made no progress until its time was up."""
 
 
 class HungUp(LabkitError):
@@ -48,6 +55,7 @@ class Pair:
         cells: what they may be asked to measure, by index.
         cpus: where each is pinned; None leaves it to the scheduler.
         lifeline: a socket whose hanging up means that nobody wants the results any more.
+        stall_s: how long an end may make no progress with a small message.
     """
 
     def __init__(
@@ -57,10 +65,13 @@ class Pair:
         engine: Engine,
         cpus: tuple[int | None, int | None],
         lifeline: socket.socket,
+        stall_s: float | None = None,
     ) -> None:
         self.shared = shared
         self.cells = cells
         self._lifeline = lifeline
+        self._stall_s = STALL_S if stall_s is None else stall_s
+        self._bytes_per_s = LEAST_BYTES_PER_S[engine.name]
         self._members: list[_Member] = []
         shared.reset()
         try:
@@ -115,10 +126,12 @@ class Pair:
         by_fd = {member.orders.fileno(): member for member in self._members}
         for fd in (*by_fd, self._lifeline.fileno()):
             poll.register(fd, select.POLLIN)
-        patience = STALL_S + message_size / LEAST_BYTES_PER_S
-        seen, since = self._progress(), time.monotonic()
+        patience = self._stall_s + message_size / self._bytes_per_s
+        look_s = min(LOOK_S, self._stall_s / 4)
+        seen, since, looked = self._progress(), time.monotonic(), time.monotonic()
+        chances: dict[End, Chances] = {}
         while len(found) < len(self._members):
-            for fd, _ in poll.poll(1000):
+            for fd, _ in poll.poll(1000 * look_s):
                 if fd == self._lifeline.fileno():
                     if self._lifeline.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
                         self.take_down()
@@ -136,11 +149,21 @@ class Pair:
                 if reply["status"] < 0:
                     # The other end may be waiting for what will never come.
                     return self._abandon(found)
-            now = self._progress()
-            if now != seen:
-                seen, since = now, time.monotonic()
-            elif time.monotonic() - since > patience:
-                self._report_stall(found, time.monotonic() - since)
+            if time.monotonic() - looked < look_s:
+                continue
+            looked, now = time.monotonic(), self._progress()
+            waiting = [member for member in self._members if member.end not in found]
+            if now != seen or not chances:
+                chances = {each.end: Chances(each.pid, 2 * look_s) for each in waiting}
+                since = since if now == seen else looked
+                seen = now
+                continue
+            for each in waiting:
+                chances[each.end].look()
+            left = [chances[each.end] for each in waiting]
+            stopped = [each.end for each in waiting if chances[each.end].stopped_s >= patience]
+            if stopped or (left and min(each.s for each in left) >= patience):
+                self._report_stall(found, stopped, looked - since)
         return found
 
     def order_traced(
@@ -161,7 +184,7 @@ class Pair:
             tracer.follow(
                 lambda call: on_call(ends[call.pid], call),
                 until=lambda: bool(dead) or self._answered(),
-                timeout_s=STALL_S,
+                timeout_s=TRACED_S,
                 on_exit=lambda pid, _: dead.append(pid),
             )
         return self.replies(self.cells[what["cell"]].message_size)
@@ -203,12 +226,14 @@ class Pair:
         )
         raise EndDied(f"the {member.end} {how} at message {message}.")
 
-    def _report_stall(self, found: dict[End, Any], waited: float) -> None:
-        stalled = [end for end in ENDS if end not in found]
-        who = " and ".join(f"the {end} (at message {self.progress(end)})" for end in stalled)
+    def _report_stall(self, found: dict[End, Any], stopped: list[End], waited: float) -> None:
+        """Name who stands still: those whom a signal has stopped; else all who have not replied."""
+        ends = stopped or [end for end in ENDS if end not in found]
+        who = " and ".join(f"the {end} (at message {self.progress(end)})" for end in ends)
         self.take_down()
-        were = "was" if len(stalled) == 1 else "were"
-        raise EndDied(f"{who} made no progress for {waited:.0f} s and {were} stopped.")
+        why = ", stopped by a signal," if stopped else ""
+        were = "was" if len(ends) == 1 else "were"
+        raise EndStalled(f"{who}{why} made no progress for {waited:.0f} s and {were} ended.")
 
     def take_down(self) -> None:
         """End both processes and reap them."""

@@ -8,6 +8,23 @@ from labkit.harness.request import format_size
 from labkit.kernel.objects import error_number
 from labkit.mechanisms.contract import EXPECTED, FOUND, Mechanism
 
+# What no mechanism says anything else about.
+REMEDIES = {
+    "EPERM": "a sandbox refuses the call (seccomp, or no such right); run labkit outside of it",
+    "EACCES": "a sandbox or the rights of a folder refuse it; run labkit outside of it",
+    "ENOMEM": "there is not enough memory: ask for smaller messages, or raise `ulimit -v`",
+    "EMFILE": "no descriptor is left: raise `ulimit -n`",
+    "ENFILE": "the machine has no descriptor left: raise it with `sysctl -w fs.file-max=N`",
+    "EAGAIN": "you have as many processes as you may: end some, or raise `ulimit -u`",
+}
+
+
+def not_forked(error: OSError) -> str:
+    """Why there are no processes for a cell's ends."""
+    name = errno.errorcode.get(error.errno or 0, "")
+    words = error.strerror or str(error)
+    return f"no process could be forked for its ends ({words}): {REMEDIES.get(name, words)}."
+
 
 def refused(mechanism: Mechanism, message_size: int, error: BaseException | int) -> str:
     """Why the kernel refused this mechanism or a message of this size.
@@ -21,7 +38,7 @@ def refused(mechanism: Mechanism, message_size: int, error: BaseException | int)
         return f"{mechanism.name}: {str(error).rstrip('.') or type(error).__name__}."
     name = errno.errorcode.get(number, str(number))
     words = os.strerror(number) if isinstance(error, int | OSError) else str(error).rstrip(".")
-    remedy = mechanism.remedies.get(name, words)
+    remedy = mechanism.remedies.get(name) or REMEDIES.get(name, words)
     if notes := getattr(error, "__notes__", None):
         remedy, limits = notes[0], {}
     bounds = ", ".join(f"{key} {value}" for key, value in limits.items())

@@ -14,11 +14,12 @@ from typing import Any, SupportsIndex
 
 from labkit import mechanisms as known
 from labkit.errors import RequestError
+from labkit.mechanisms.own import Own, is_path, read
 from labkit.units import format_size
 
 PATTERNS = ("latency", "throughput")
 PLACEMENTS = ("same-cpu", "cross-cpu", "free")
-WAITINGS = ("spin", "futex", "posix_sem", "sysv_sem")
+WAITINGS = ("spin", "futex", "posix_sem", "sysv_sem", "eventfd")
 COPIES = ("copy", "in-place")
 TOUCHES = ("ends", "all")
 ENGINES = ("compiled", "python")
@@ -28,6 +29,7 @@ DEFAULT_SIZES = (8, 64, 512, 4096, 65536, 1 << 20)
 DEFAULT_PLACEMENTS = ("same-cpu", "cross-cpu")
 DEFAULT_WAITINGS = ("futex", "spin")
 DEFAULT_BUDGET = 60.0  # seconds
+THOROUGH_BUDGET = 255.0  # with compiling, tracing and figures it is done in five minutes
 
 LEAST_SIZE = 8  # bytes: one sequence number
 MOST_SIZE = 1 << 26
@@ -53,6 +55,7 @@ __all__ = [
     "build_request",
     "format_size",
     "parse_size",
+    "shown",
 ]
 
 
@@ -72,6 +75,11 @@ class Cell:
     def impossible(self) -> str | None:
         """Why no machine can measure this, in one sentence; None if it is worth trying."""
         if self.waiting == "kernel" and self.copy == "in-place":
+            if self.mechanism in known.names(extra=True)[len(known.names()) :]:
+                return (
+                    "the kernel copies every message to the consumer, so nothing can be consumed"
+                    " where it was produced."
+                )
             return (
                 "the kernel copies every message into and out of itself, so nothing can be"
                 " produced or consumed in place."
@@ -97,9 +105,24 @@ class Request:
     verify: str
     cpus: int  # how many this process may use
     seed: int = 1  # of the bootstrap, so that the same samples give the same intervals
+    thorough: bool = False  # see `build_request`
+    own: tuple[Own, ...] = ()  # those mechanisms that came in a file of somebody's own
 
     def cells(self) -> list[Cell]:
         """Every cell of the request, also those that will be skipped with a reason."""
+        every = self._every_cell()
+        if not self.thorough:
+            return every
+        # What no machine can measure would be a fourth of the rows. What the interpreter costs does
+        # not depend on the size, and shows best at the smallest.
+        return [
+            cell
+            for cell in every
+            if cell.impossible() is None
+            and (cell.engine == "compiled" or cell.message_size == min(self.sizes))
+        ]
+
+    def _every_cell(self) -> list[Cell]:
         return [
             Cell(mechanism, waiting, pattern, placement, copy, touch, engine, size)
             for pattern in self.patterns
@@ -125,9 +148,13 @@ class Request:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name != "own" or value
         }
 
     def _waiting_of(self, mechanism: str) -> tuple[str, ...]:
+        for own in self.own:
+            if own.name == mechanism:
+                return (own.waiting,)
         return ("kernel",) if known.family(mechanism) == "kernel-copied" else self.waiting
 
 
@@ -143,6 +170,7 @@ def build_request(
     budget: float | str = DEFAULT_BUDGET,
     verify: str = "ends",
     *,
+    thorough: bool = False,
     cpus: int | None = None,
     seed: int = 1,
 ) -> Request:
@@ -153,11 +181,15 @@ def build_request(
     there is. What is given twice counts once.
 
     Args:
+        mechanisms: names; one with a slash, or that ends in .py, is a file of somebody's own.
         sizes: bytes of payload: 64, "64", "4K", "1M".
         waiting: for shared memory; kernel-copied mechanisms always wait in the kernel.
-        budget: seconds for the whole run.
+        budget: seconds for the whole run; a thorough one should have THOROUGH_BUDGET.
         verify: "ends" checks the sequence numbers at both ends of each payload, "full" every
             byte, for which all of them have to be touched.
+        thorough: whatever is left out is all there is instead of the usual choice: every mechanism,
+            placement, way to wait, copy and engine. What no machine can measure is left out, and
+            the interpreter is measured at the smallest size only.
         cpus: how many CPUs the ends may use; by default as many as this process,
             sched_getaffinity(2).
         seed: of the bootstrap of the intervals.
@@ -167,7 +199,10 @@ def build_request(
     """
     if cpus is None:
         cpus = len(os.sched_getaffinity(0))
-    (verification,) = _names("verify", [verify], VERIFICATIONS, VERIFICATIONS[:1])
+    verifications = _names("verify", [verify], VERIFICATIONS, VERIFICATIONS[:1])
+    if len(verifications) != 1:
+        raise RequestError(f"verify is one of {' or '.join(VERIFICATIONS)}, not both.")
+    (verification,) = verifications
     touches = _names("touch", touch, TOUCHES, TOUCHES[:1])
     if verification == "full":
         if touch is not None and touches != ("all",):
@@ -176,7 +211,8 @@ def build_request(
                 " or set it to 'all'."
             )
         touches = ("all",)
-    chosen_placements = _names("placement", placements, PLACEMENTS, DEFAULT_PLACEMENTS)
+    usual = PLACEMENTS if thorough else DEFAULT_PLACEMENTS
+    chosen_placements = _names("placement", placements, PLACEMENTS, usual)
     by_name = placements is not None and chosen_placements != PLACEMENTS
     if by_name and "cross-cpu" in chosen_placements and cpus < 2:
         raise RequestError(
@@ -184,19 +220,22 @@ def build_request(
             " more (taskset, the container's or virtual machine's settings) or ask for"
             " 'same-cpu' or 'free'."
         )
+    chosen, own = _mechanisms(mechanisms, known.names(extra=thorough))
     return Request(
-        mechanisms=_names("mechanism", mechanisms, known.names(), known.names()),
+        mechanisms=chosen,
         sizes=_sizes(sizes),
         patterns=_names("pattern", patterns, PATTERNS, PATTERNS),
         placements=chosen_placements,
-        waiting=_names("waiting", waiting, WAITINGS, DEFAULT_WAITINGS),
-        copy=_names("copy", copy, COPIES, COPIES[:1]),
+        waiting=_names("waiting", waiting, WAITINGS, WAITINGS if thorough else DEFAULT_WAITINGS),
+        copy=_names("copy", copy, COPIES, COPIES if thorough else COPIES[:1]),
         touch=touches,
-        engines=_names("engine", engine, ENGINES, ENGINES[:1]),
+        engines=_names("engine", engine, ENGINES, ENGINES if thorough else ENGINES[:1]),
         budget=_budget(budget),
         verify=verification,
         cpus=cpus,
         seed=seed,
+        thorough=thorough,
+        own=own,
     )
 
 
@@ -210,8 +249,8 @@ def parse_size(size: str | SupportsIndex) -> int:
         match = _SIZE.fullmatch(size.strip())
         if match is None:
             if re.fullmatch(r"-[0-9].*", size.strip(), re.DOTALL):
-                raise RequestError(f"size {_shown(size)} is negative; {_SIZES_ALLOWED}.")
-            raise RequestError(f"{_shown(size)} is not a size; {_SIZES_ALLOWED}.")
+                raise RequestError(f"size {shown(size)} is negative; {_SIZES_ALLOWED}.")
+            raise RequestError(f"{shown(size)} is not a size; {_SIZES_ALLOWED}.")
         digits = match[1].lstrip("0") or "0"
         # Far more digits than any size has are not worth turning into a number.
         number = int(digits) if len(digits) < 20 else MOST_SIZE + 1
@@ -222,14 +261,14 @@ def parse_size(size: str | SupportsIndex) -> int:
                 raise TypeError
             number = operator.index(size)
         except TypeError:
-            raise RequestError(f"{_shown(size)} is not a size; {_SIZES_ALLOWED}.") from None
+            raise RequestError(f"{shown(size)} is not a size; {_SIZES_ALLOWED}.") from None
     if number < LEAST_SIZE:
         raise RequestError(
-            f"size {_shown(size)} is too small, as a message carries its number in"
+            f"size {shown(size)} is too small, as a message carries its number in"
             f" {LEAST_SIZE} bytes; {_SIZES_ALLOWED}."
         )
     if number > MOST_SIZE:
-        raise RequestError(f"size {_shown(size)} is too large; {_SIZES_ALLOWED}.")
+        raise RequestError(f"size {shown(size)} is too large; {_SIZES_ALLOWED}.")
     return number
 
 
@@ -256,15 +295,35 @@ def _names(
     return tuple(dict.fromkeys(chosen))
 
 
+def _mechanisms(given: Any, default: Sequence[str]) -> tuple[tuple[str, ...], tuple[Own, ...]]:
+    """Names in the order given, and the mechanisms among them that are files."""
+    if given is None:
+        return tuple(default), ()
+    if isinstance(given, os.PathLike):
+        given = [given]
+    if isinstance(given, list | tuple):
+        given = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in given]
+    asked = _split("mechanism", given)
+    allowed = known.names(extra=True)
+    files = {each: read(each) for each in asked if each not in allowed and is_path(each)}
+    own: dict[str, Own] = {}
+    for each in files.values():
+        if own.setdefault(each.name, each) != each:
+            raise RequestError(f"two files are called {each.file}: rename one of them.")
+    names = [files[each].name if each in files else each for each in asked]
+    return _names("mechanism", names, (*allowed, *own), ()), tuple(own.values())
+
+
 def _split(kind: str, given: str | Iterable[str]) -> list[str]:
     """One or several strings, each maybe with commas, as single names."""
     try:
-        parts = [given] if isinstance(given, str) else list(given)
+        # Bytes would come apart into numbers.
+        parts: list[Any] = [given] if isinstance(given, str | bytes | bytearray) else list(given)
     except TypeError:
-        raise RequestError(f"{kind} {_shown(given)} is not a name or a list of names.") from None
+        raise RequestError(f"{kind} {shown(given)} is not a name or a list of names.") from None
     for part in parts:
         if not isinstance(part, str):
-            raise RequestError(f"{kind} {_shown(part)} is not a name.")
+            raise RequestError(f"{kind} {shown(part)} is not a name.")
     names = [name.strip() for part in parts for name in part.split(",")]
     if not names:
         raise RequestError(f"no {kind} was given: name one, or leave it out for the usual choice.")
@@ -275,13 +334,13 @@ def _unknown(kind: str, name: str, allowed: Sequence[str]) -> RequestError:
     near = nearest(name, allowed)
     meant = f" (did you mean '{near}'?)" if near else ""
     listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-    return RequestError(f"there is no {kind} {_shown(name)}{meant}; it is one of {listed}.")
+    return RequestError(f"there is no {kind} {shown(name)}{meant}; it is one of {listed}.")
 
 
 def _sizes(given: Sizes) -> tuple[int, ...]:
     if given is None:
         return DEFAULT_SIZES
-    several = isinstance(given, Iterable) and not isinstance(given, str)
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes | bytearray)
     parts: list[Any] = list(given) if several else [given]  # type: ignore[arg-type]
     sizes: list[int] = []
     for part in parts:
@@ -294,18 +353,18 @@ def _sizes(given: Sizes) -> tuple[int, ...]:
 def _budget(given: float | str) -> float:
     allowed = f"it is a number of seconds above 0, up to {MOST_BUDGET:.0f} (a day)"
     try:
-        if isinstance(given, bool):
+        if isinstance(given, bool | bytes | bytearray):
             raise TypeError
         budget = float(given)
     except (TypeError, ValueError, OverflowError):
-        raise RequestError(f"budget {_shown(given)} is not a number; {allowed}.") from None
+        raise RequestError(f"budget {shown(given)} is not a number; {allowed}.") from None
     if not (math.isfinite(budget) and 0 < budget <= MOST_BUDGET):
-        raise RequestError(f"budget {_shown(given)} is out of bounds; {allowed}.")
+        raise RequestError(f"budget {shown(given)} is out of bounds; {allowed}.")
     return budget
 
 
-def _shown(value: object) -> str:
-    """What was given, quoted, on one line and not too long."""
+def shown(value: object) -> str:
+    """What was given, quoted, on one line and not too long, for a sentence about it."""
     try:
         text = repr(value)
     except Exception:  # somebody else's object, or a number of too many digits

@@ -16,7 +16,7 @@ import numpy as np
 
 from labkit.errors import LabkitError
 from labkit.harness.ends import MOST_SINGLES, Engine, OpenCell, SharedRecords
-from labkit.harness.pair import EndDied, HungUp, Pair
+from labkit.harness.pair import EndDied, EndStalled, HungUp, Pair
 from labkit.harness.record import (
     CALLS_AFTER,
     CALLS_BEFORE,
@@ -37,12 +37,13 @@ from labkit.harness.record import (
     USER_US,
     VOLUNTARY,
 )
-from labkit.harness.refusal import is_wrong_message, refused, wrong_message
+from labkit.harness.refusal import is_wrong_message, not_forked, refused, wrong_message
 from labkit.harness.request import Cell
 from labkit.kernel.objects import REFUSALS, Objects
 from labkit.kernel.trace import SystemCall
-from labkit.mechanisms import mechanism
+from labkit.mechanisms import is_own, mechanism
 from labkit.mechanisms.contract import Channel, End, Mechanism, room_for
+from labkit.mechanisms.own_running import told
 
 PILOT_S = 0.001  # a first guess at a message's time needs this much
 PILOT_MESSAGES = 16
@@ -54,6 +55,8 @@ GRACE = 0.05  # and a round that is late by no more than this is finished all th
 SINGLES_SHARE = 0.3  # of a latency repeat's time goes to single round trips
 HIDDEN_CALLS = ("posix_sem",)  # waiting strategies whose system calls libc makes
 TRACED_MESSAGES = 200
+MOST_ERRNO = 4095  # include/linux/err.h
+CONFIRMED_NS = 2e9  # where so many messages take longer, there is no time to trace them
 ESTIMATED_OVERHEAD_S = 0.006  # of one repeat of one cell, before any was seen
 
 # Of the single round trips of a repeat: column name -> percentile.
@@ -111,6 +114,7 @@ class Rounds:
         cpus: (first, second) CPUs for pinned placements.
         emit: told of progress, samples and outcomes.
         lifeline: a socket that hangs up when nobody wants the results any more.
+        stall_s: how long an end may make no progress; None for the usual.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Rounds:
         cpus: tuple[int, int | None],
         emit: Emit,
         lifeline: Any,
+        stall_s: float | None = None,
     ) -> None:
         self.states = [CellState(index, cell) for index, cell in enumerate(cells)]
         self._reasons = reasons
@@ -128,6 +133,7 @@ class Rounds:
         self._cpus = cpus
         self._emit = emit
         self._lifeline = lifeline
+        self._stall_s = stall_s
         self._shared = SharedRecords()
         self._order = random.Random()
         self._start = time.monotonic()
@@ -157,22 +163,26 @@ class Rounds:
     def trace(self) -> None:
         """Count the system calls that libc hides, in a short traced run of each such cell.
 
+        What the verbs of somebody's own have counted is held against such a run, too.
+
         Raises:
             HungUp: nobody wants the results any more.
         """
         for state in self.states:
-            if state.over or state.cell.waiting not in HIDDEN_CALLS or not state.repeats:
+            hidden = state.cell.waiting in HIDDEN_CALLS
+            if state.over or not state.repeats or not (hidden or self._to_be_confirmed(state)):
                 continue
             with Objects() as objects:
                 cell = self._make(state, objects)
                 if cell is None:
                     continue
                 try:
-                    pair = Pair(self._shared, [cell], *self._setting(state), self._lifeline)
+                    pair = self._pair([cell], *self._setting(state))
                 except OSError as error:
                     self._discard(cell)
-                    why = f"no process could be forked for it: {error.strerror}."
-                    self._tell(state, reason=f"system calls are not counted: {why}")
+                    if hidden:
+                        why = f"system calls are not counted: {not_forked(error)}"
+                        self._tell(state, reason=why)
                     continue
                 try:
                     calls = self._traced_calls(pair, state)
@@ -181,13 +191,45 @@ class Rounds:
                 except HungUp:
                     raise
                 except LabkitError as refusal:
-                    self._tell(state, reason=f"system calls are not counted: {refusal}")
+                    if hidden:
+                        self._tell(state, reason=f"system calls are not counted: {refusal}")
                 else:
-                    if calls is not None:
+                    if calls is not None and not hidden:
+                        self._confirm(state, calls)
+                    elif calls is not None:
                         self._tell(state, traced_calls_per_message=calls / TRACED_MESSAGES)
                 finally:
                     pair.take_down()
                     self._discard(cell)
+
+    def _to_be_confirmed(self, state: CellState) -> bool:
+        """Whether the counting of somebody's own verbs is to be held against a trace.
+
+        Not where they are interpreted: the interpreter makes calls of its own.
+        """
+        if not is_own(state.cell.mechanism) or state.cell.engine != "compiled":
+            return False
+        count = self._warm_up(state) + TRACED_MESSAGES
+        return state.ns_per_message * count < CONFIRMED_NS
+
+    def _confirm(self, state: CellState, traced: int) -> None:
+        """Hold what the verbs counted against what a trace of the same messages saw."""
+        counted = self._counted()
+        if counted == traced:
+            return
+        shown, seen = (f"{each / TRACED_MESSAGES:.3g}" for each in (counted, traced))
+        self._tell(
+            state,
+            system_calls_source="trace",
+            traced_calls_per_message=traced / TRACED_MESSAGES,
+            reason=f"its verbs counted {shown} system calls a message where a trace saw {seen},"
+            " which stands here instead: add 1 to ch[CALLS] for each call.",
+        )
+
+    def _counted(self) -> int:
+        """System calls that both ends counted in the last timed stretch."""
+        records = [self._shared.record(end) for end in ("producer", "consumer")]
+        return sum(int(r[CALLS_AFTER] - r[CALLS_BEFORE]) for r in records)
 
     def _traced_calls(self, pair: Pair, state: CellState) -> int | None:
         """System calls of both ends in TRACED_MESSAGES timed messages; None if it went wrong."""
@@ -206,6 +248,11 @@ class Rounds:
         if not self._went_well(pair, state, pair.order_traced(order, count)):
             return None
         return calls
+
+    def _pair(
+        self, cells: list[OpenCell], engine: Engine, cpus: tuple[int | None, int | None]
+    ) -> Pair:
+        return Pair(self._shared, cells, engine, cpus, self._lifeline, self._stall_s)
 
     def _setting(self, state: CellState) -> tuple[Engine, tuple[int | None, int | None]]:
         """The engine and the CPUs of a cell."""
@@ -240,8 +287,8 @@ class Rounds:
 
     def _run_group(self, group: list[CellState], schedule: Schedule) -> None:
         """One repeat of each cell of a group; a new pair for the rest if one goes down."""
-        waiting = list(group)
-        while waiting:
+        waiting = group
+        while waiting := [state for state in waiting if not state.over]:
             with Objects() as objects:
                 made: list[tuple[CellState, OpenCell]] = []
                 for state in waiting:
@@ -267,6 +314,11 @@ class Rounds:
             if state.repeats == 0:
                 self._give_up(state, "skipped", refused(kind, cell.message_size, error))
             return None
+        except Exception as error:
+            if not is_own(kind.name):
+                raise
+            self._give_up(state, "failed", f"no channel could be made: {told(error)}.")
+            return None
         spare = channels.pop() if state.in_flight is None else None
         return OpenCell(
             pattern=cell.pattern,
@@ -283,19 +335,21 @@ class Rounds:
         """Fork a pair and have it measure; returns the cells it did not come to."""
         engine, cpus = self._setting(made[0][0])
         try:
-            pair = Pair(self._shared, [each for _, each in made], engine, cpus, self._lifeline)
+            pair = self._pair([each for _, each in made], engine, cpus)
         except OSError as error:
             for state, open_cell in made:
                 self._discard(open_cell)
-                reason = f"no process could be forked for its ends: {error.strerror}."
-                self._give_up(state, "skipped", reason)
+                if state.repeats == 0:  # later on, what was measured stays
+                    self._give_up(state, "skipped", not_forked(error))
             return []
         try:
             for position, (state, open_cell) in enumerate(made):
                 try:
                     going = self._run_cell(pair, position, state, open_cell, schedule, cpus)
                 except EndDied as died:
-                    self._give_up(state, "failed", str(died))
+                    self._give_up(state, "failed", self._how(state, died))
+                    if isinstance(died, EndStalled):
+                        self._spare_the_rest(state)
                     going = False
                 finally:
                     self._discard(open_cell)
@@ -393,6 +447,10 @@ class Rounds:
                 self._give_up(state, "failed", wrong_message(end, words))
             elif "error" in reply:
                 self._give_up(state, "failed", f"the {end} stopped with {reply['error']}.")
+            elif status < -MOST_ERRNO:
+                verbs = "claim or publish" if end == "producer" else "peek or release"
+                gave = f"the {end} got {status} from {verbs}, which is neither an address nor"
+                self._give_up(state, "failed", f"{gave} an error's number with a minus sign.")
             else:
                 kind = mechanism(state.cell.mechanism)
                 reason = refused(kind, state.cell.message_size, -status)
@@ -445,9 +503,10 @@ class Rounds:
             "consumer_cpu": -1 if cpus[1] is None else cpus[1],
         }
         if singles:
-            clock_ns = int(records[0][CLOCK_COST])
-            stamps = np.array(self._shared.samples(singles + 1))
-            times = np.maximum(np.diff(stamps) - clock_ns, 0)
+            between = np.diff(np.array(self._shared.samples(singles + 1)))
+            # Each holds one whole reading, so that cannot have cost more than the shortest took.
+            clock_ns = min(int(records[0][CLOCK_COST]), int(between.min()))
+            times = between - clock_ns
             sample["clock_ns"] = clock_ns
             quantiles = np.percentile(times, list(PERCENTILES.values()))
             for name, quantile in zip(PERCENTILES, quantiles, strict=True):
@@ -459,6 +518,34 @@ class Rounds:
     def _give_up(self, state: CellState, status: str, reason: str) -> None:
         state.status, state.reason = status, reason
         self._tell(state)
+
+    @staticmethod
+    def _how(state: CellState, died: EndDied) -> str:
+        """How an end died, with what its author should look for where it is somebody's own."""
+        name = state.cell.mechanism
+        if not is_own(name):
+            return str(died)
+        if "SIGSEGV" in str(died) or "SIGBUS" in str(died):
+            return (
+                f"{died} open() or a verb of {name}.py used or returned an address where there is"
+                " no memory; engine 'python' tells the line of an exception."
+            )
+        if isinstance(died, EndStalled) and state.in_flight is None:
+            return (
+                f"{died} It was being filled to see how much it holds: where claim or publish would"
+                " have to wait and ch[FLAGS] is not 0, they return -EAGAIN."
+            )
+        return str(died)
+
+    def _spare_the_rest(self, stalled: CellState) -> None:
+        """One that hangs is likely to hang in every cell: its others would eat up all the time."""
+        name = stalled.cell.mechanism
+        if not is_own(name):
+            return
+        for state in self.states:
+            if state.cell.mechanism == name and not state.over and state.repeats == 0:
+                reason = f"not tried, because another cell of {name} hung: {stalled.reason}"
+                self._give_up(state, "failed", reason)
 
     def _repeats_left(self, schedule: Schedule) -> int:
         return sum(schedule.repeats - s.repeats for s in self.states if not s.over)

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import RequestError
 from labkit.harness.run_folder import check_out, default_folder, write_whole
 from labkit.units import format_rate, format_size, format_time
 
@@ -84,8 +85,12 @@ class Run:
         """
         from labkit.harness.run_files import read
 
-        summary, samples, machine = read(Path(path))
-        return cls(summary, samples, machine, Path(path))
+        try:
+            folder = Path(path)
+        except TypeError:
+            raise RequestError(f"{path!r:.60} is no path; a run is a folder.") from None
+        summary, samples, machine = read(folder)
+        return cls(summary, samples, machine, folder)
 
     def csv(self) -> str:
         """The summary as CSV, as summary.csv has it."""
@@ -129,15 +134,31 @@ class Run:
         )
 
     def _place(self) -> str:
-        return "not saved" if self.path is None else f"in {self.path}"
+        partial = "partial, " if "partial" in self.machine else ""
+        return partial + ("not saved" if self.path is None else f"in {self.path}")
+
+
+def reference(name: str) -> Path | None:
+    """The folder of a reference run that comes with labkit, by its name; None if it has none.
+
+    They lie in a checkout beside the package, so the current folder does not matter.
+    """
+    here = Path(__file__).resolve().parent.parent.parent / "data" / "reference"
+    plain = name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return here / name if plain and os.path.isdir(here / name) else None
 
 
 def load(path: str | os.PathLike[str]) -> Run:
     """Read a run that was saved.
 
+    Args:
+        path: its folder, or the name of a reference run; a folder of that name goes before.
+
     Raises:
         RequestError: there is none, it is damaged, or of a newer labkit; says which.
     """
+    if isinstance(path, str) and not os.path.lexists(path.partition("\0")[0]):
+        return Run.load(reference(path) or path)
     return Run.load(path)
 
 

@@ -13,6 +13,8 @@ import pandas as pd
 
 from labkit.errors import RequestError
 from labkit.harness.run import FORMAT, MACHINE, SAMPLES, SUMMARY
+from labkit.harness.run_folder import shown
+from labkit.harness.run_values import check
 from labkit.harness.statistics import CELL_COLUMNS, SAMPLE_COLUMNS, SUMMARY_COLUMNS
 
 MOST_BYTES = 64 * 1024 * 1024  # of one file; the largest run that can be asked for is far smaller
@@ -45,18 +47,24 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """
     try:
         if not folder.exists():
-            raise RequestError(f"there is no run in {folder}: labkit compare makes one.")
+            raise RequestError(f"there is no run in {shown(folder)}: labkit compare makes one.")
         if not folder.is_dir():
-            raise RequestError(f"{folder} is a file; a run is the folder with {SUMMARY} in it.")
+            raise RequestError(
+                f"{shown(folder)} is a file; a run is the folder with {SUMMARY} in it."
+            )
     except (OSError, ValueError) as error:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"no run can be read from {str(folder)!r} ({error}).") from None
     machine = _machine(folder)
     rows = machine.pop("rows", None)
-    expected = rows if isinstance(rows, dict) else {}
-    summary = _table(folder / SUMMARY, SUMMARY_COLUMNS, expected.get(SUMMARY))
-    samples = _table(folder / SAMPLES, SAMPLE_COLUMNS, expected.get(SAMPLES))
+    if not isinstance(rows, dict) or not all(
+        isinstance(rows.get(name), int) for name in (SUMMARY, SAMPLES)
+    ):
+        raise _damaged(folder / MACHINE, "it does not say how many rows each table has")
+    summary = _table(folder / SUMMARY, SUMMARY_COLUMNS, rows[SUMMARY])
+    samples = _table(folder / SAMPLES, SAMPLE_COLUMNS, rows[SAMPLES])
+    check(folder, summary, samples)
     return summary, samples, machine
 
 
@@ -69,26 +77,36 @@ def _text(file: Path) -> str:
     try:
         about = file.stat()
         if not stat.S_ISREG(about.st_mode):  # opening a FIFO would wait for a writer
-            raise RequestError(f"{file} is no ordinary file, so {file.parent} is no saved run.")
+            raise RequestError(
+                f"{shown(file)} is no ordinary file, so {shown(file.parent)} is no saved run."
+            )
         if about.st_size > MOST_BYTES:
             raise RequestError(
-                f"{file} is too large for a run ({about.st_size} bytes, at most"
+                f"{shown(file)} is too large for a run ({about.st_size} bytes, at most"
                 f" {MOST_BYTES} are read)."
             )
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RequestError(
-            f"{file.parent} is no saved run, or not all of it: {file.name} is missing."
+            f"{shown(file.parent)} is no saved run, or not all of it: {file.name} is missing."
         ) from None
     except UnicodeDecodeError:
         raise _damaged(file, "it is not text") from None
     except OSError as error:
-        raise RequestError(f"{file} cannot be read ({error.strerror}).") from None
+        raise RequestError(f"{shown(file)} cannot be read ({error.strerror}).") from None
 
 
 def _machine(folder: Path) -> dict[str, Any]:
     file = folder / MACHINE
-    text = _text(file)
+    return machine_of(_text(file), file)
+
+
+def machine_of(text: str, file: Path) -> dict[str, Any]:
+    """The machine from the text of a run's machine.json; `file` is what a refusal names.
+
+    Raises:
+        RequestError: it is not what was written, or of a newer labkit.
+    """
     try:
         machine = json.loads(text)
     except (ValueError, RecursionError):
@@ -100,8 +118,8 @@ def _machine(folder: Path) -> dict[str, Any]:
         raise _damaged(file, "it names no format")
     if number > FORMAT:
         raise RequestError(
-            f"{folder} was saved by a newer labkit (format {number}, this one reads up to"
-            f" {FORMAT}): update labkit to read it."
+            f"{shown(file.parent)} was saved by a newer labkit (format {number}, this one reads"
+            f" up to {FORMAT}): update labkit to read it."
         )
     return machine
 
@@ -112,7 +130,19 @@ def _table(file: Path, columns: Sequence[str], rows: Any) -> pd.DataFrame:
     Raises:
         RequestError: it is not what was written.
     """
-    text = _text(file)
+    return table_of(_text(file), file, columns, rows)
+
+
+def table_of(text: str, file: Path, columns: Sequence[str], rows: Any) -> pd.DataFrame:
+    """A table from the text of its file; `file` is what a refusal names.
+
+    Args:
+        columns: those it must have.
+        rows: how many it must have; None where that is not known.
+
+    Raises:
+        RequestError: it is not what was written.
+    """
     try:
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
     except csv.Error as error:
@@ -162,7 +192,7 @@ def _column(file: Path, name: str, values: Sequence[str]) -> Any:
 
 
 def _damaged(file: Path, how: str) -> RequestError:
-    return RequestError(f"{file} is damaged: {how}.")
+    return RequestError(f"{shown(file)} is damaged: {how}.")
 
 
 def _plural(names: Sequence[str]) -> str:

@@ -6,9 +6,11 @@ output folder that will not do is refused before anything is measured.
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -17,6 +19,8 @@ from pathlib import Path
 from labkit.errors import LabkitError, RequestError
 
 RUNS = Path("data/runs")  # students' runs, which git ignores
+STAGING = ".labkit-"
+ABANDONED_S = 60.0  # after which a staging folder that nobody holds is a killed writer's
 
 # What the person who named the folder can put right by naming another.
 _ANOTHER_FOLDER = {
@@ -30,6 +34,13 @@ _ANOTHER_FOLDER = {
     errno.ENAMETOOLONG,
     errno.ELOOP,
     errno.EINVAL,
+}
+_ROOM = ": make room there, or save it in a folder on another disk (--out)"
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: ": files may not become that large, so raise `ulimit -f`",
+    errno.EMFILE: ": too many files are open in this process, so raise `ulimit -n`",
 }
 
 
@@ -51,7 +62,7 @@ def check_out(path: str | os.PathLike[str]) -> Path:
     """
     target = _absent(path)
     with _errors(target), _parents(target) as keep:
-        trial = tempfile.mkdtemp(prefix=".labkit-", dir=target.parent)
+        trial = tempfile.mkdtemp(prefix=STAGING, dir=target.parent)
         os.rmdir(trial)
         keep(False)
     return target
@@ -70,7 +81,9 @@ def write_whole(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> P
     """
     target = _absent(path)
     with _errors(target), _parents(target) as keep:
-        staging = Path(tempfile.mkdtemp(prefix=".labkit-", dir=target.parent))
+        _remove_abandoned(target.parent)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=target.parent))
+        held = _held(staging)
         try:
             fill(staging)
             _sync_all(staging)
@@ -80,13 +93,42 @@ def write_whole(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> P
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
+        finally:
+            os.close(held)
         keep(True)
         _sync(target.parent)
     return target
 
 
+def _held(staging: Path) -> int:
+    """A descriptor that says that its writer lives: the lock ends with the process, flock(2)."""
+    descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what killed writers have left beside the runs here, of this user's only."""
+    for folder in parent.glob(f"{STAGING}*"):
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                about = os.fstat(descriptor)
+                old = about.st_mtime < time.time() - ABANDONED_S
+                if about.st_uid != os.geteuid() or not old:
+                    continue
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
 def _absent(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
+    try:
+        target = Path(path)
+    except TypeError:
+        raise RequestError(f"{path!r:.60} is no path to save a run in.") from None
     try:
         exists = os.path.lexists(target)
         if not exists:
@@ -95,9 +137,9 @@ def _absent(path: str | os.PathLike[str]) -> Path:
         return target
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"a run cannot be saved in {_shown(target)} ({said}).") from None
+        raise RequestError(f"a run cannot be saved in {shown(target)} ({said}).") from None
     raise RequestError(
-        f"{_shown(target)} exists already and is not overwritten: name a folder that does not"
+        f"{shown(target)} exists already and is not overwritten: name a folder that does not"
         " exist yet, or remove it first."
     )
 
@@ -108,10 +150,11 @@ def _errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = f"a run cannot be saved in {_shown(target)} ({error.strerror or error})"
+        what = f"a run cannot be saved in {shown(target)} ({error.strerror or error})"
         if error.errno in _ANOTHER_FOLDER:
             raise RequestError(f"{what}: name a folder that can be made.") from error
-        raise LabkitError(f"{what}; nothing was kept there.") from error
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise LabkitError(f"{what}; nothing was kept there{remedy}.") from error
 
 
 @contextmanager
@@ -164,5 +207,6 @@ def _umask() -> int:
     return 0o022
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """A path on one line, whatever is in it."""
     return ascii(str(path)) if not str(path).isprintable() else str(path)

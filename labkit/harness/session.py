@@ -5,8 +5,10 @@ The notebook's own process has threads and must never fork; it starts the helper
 """
 
 import contextlib
+import errno
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -15,11 +17,21 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, RequestError
+from labkit.kernel.standard_streams import occupy
 
 # The helper forks, so it must not have threads: these libraries would start some on import.
 SINGLE_THREADED = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-FAREWELL_S = 10.0  # for the helper to take down its ends and remove its objects
+LEAST_DESCRIPTORS = 32  # that this process and its helper have to be allowed, getrlimit(2)
+FAREWELL_S = 30.0  # for the helper to take down its ends and remove its objects
+
+
+class HelperDied(LabkitError):
+    """The helper ended in the middle; `status` is its exit status, or minus a signal's number."""
+
+    def __init__(self, said: str, status: int) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 class Session:
@@ -27,17 +39,38 @@ class Session:
 
     Args:
         plan: see `labkit.harness.compare`, which makes it, and `labkit.harness.helper`.
+        module: what the helper runs.
     """
 
-    def __init__(self, plan: dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any], module: str = "labkit.harness.helper") -> None:
         self._plan = plan
+        self._module = module
 
     def __enter__(self) -> "Session":
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._complaints = tempfile.TemporaryFile()  # a pipe could fill up and hold the helper
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 0 <= most < LEAST_DESCRIPTORS:
+            raise LabkitError(
+                f"a process may have only {most} files open here, and labkit needs"
+                f" {LEAST_DESCRIPTORS}: raise that with `ulimit -n 1024`."
+            )
+        occupy()  # or the socket might become the helper's standard input
+        try:
+            self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self._start(theirs)
+            except BaseException:  # an interrupt too: what was started sees that nobody listens
+                self._ours.close()
+                raise
+        except OSError as error:
+            raise LabkitError(_not_started(error)) from error
+        return self
+
+    def _start(self, theirs: socket.socket) -> None:
+        # A pipe could fill up and hold the helper.
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed on leaving
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "labkit.harness.helper", str(theirs.fileno())],
+                [sys.executable, "-m", self._module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -47,7 +80,11 @@ class Session:
                 env=os.environ | SINGLE_THREADED,
             )
         self._lines = self._ours.makefile("rw", encoding="utf-8", newline="\n")
-        return self
+
+    @property
+    def pid(self) -> int:
+        """The process id of the helper."""
+        return self._process.pid
 
     def events(self) -> Iterator[dict[str, Any]]:
         """What the helper says, event by event, until it is done.
@@ -63,15 +100,18 @@ class Session:
                 if event["event"] == "done":
                     return
                 if event["event"] == "error":
-                    raise LabkitError(event["reason"])
+                    wrong = event.get("wrong") == "request"
+                    raise (RequestError if wrong else LabkitError)(event["reason"])
                 yield event
         except OSError:
             pass  # a reset connection: the helper is dead, which is told below
-        status = self._process.wait(FAREWELL_S)
+        status = self._farewell()
         self._complaints.seek(0)
         said = self._complaints.read().decode(errors="replace").strip().splitlines()
         last = f": {said[-1]}" if said else ""
-        raise LabkitError(f"the helper process ended with status {status} in the middle{last}.")
+        raise HelperDied(
+            f"the helper process ended with status {status} in the middle{last}.", status
+        )
 
     def go(self) -> None:
         """Let it measure: due once after its event `ready`."""
@@ -87,9 +127,22 @@ class Session:
         with contextlib.suppress(OSError):  # a dead helper did not take all that was written
             self._lines.close()
         self._ours.close()  # hanging up is the signal to stop
+        self._farewell()
+        self._complaints.close()
+
+    def _farewell(self) -> int:
+        """Wait for the helper to leave by itself, but not for ever: how it ended."""
         try:
-            self._process.wait(FAREWELL_S)
+            return self._process.wait(FAREWELL_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
-        self._complaints.close()
+            return self._process.wait()
+
+
+def _not_started(error: OSError) -> str:
+    remedy = {
+        errno.EAGAIN: ": you have as many processes as you may; end some, or raise `ulimit -u`",
+        errno.EMFILE: ": too many files are open in this process; raise `ulimit -n`",
+        errno.ENOSPC: ": the temporary folder is full; make room there, or set TMPDIR to another",
+    }.get(error.errno or 0, "")
+    return f"the helper process could not be started ({error.strerror or error}){remedy}."

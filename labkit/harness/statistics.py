@@ -179,15 +179,20 @@ def median_interval(values: Floats, seed: int = 1) -> tuple[Floats, Floats]:
     Returns:
         Lower and upper ends, one for each row.
     """
+    low, high = np.percentile(resampled_medians(values, seed), COVERED, axis=1)
+    return low, high
+
+
+def resampled_medians(values: Floats, seed: int = 1) -> Floats:
+    """The medians of RESAMPLES draws with replacement from each row: one row for each row."""
     repeats = values.shape[1]
     # A resample's median depends only on which ranks were drawn, so the draws serve all rows.
     drawn = np.random.default_rng(seed).integers(0, repeats, (RESAMPLES, repeats))
     drawn.sort(axis=1)
     middle = drawn[:, [(repeats - 1) // 2, repeats // 2]]
     ordered = np.sort(values, axis=1)
-    medians = (ordered[:, middle[:, 0]] + ordered[:, middle[:, 1]]) / 2
-    low, high = np.percentile(medians, COVERED, axis=1)
-    return low, high
+    medians: Floats = (ordered[:, middle[:, 0]] + ordered[:, middle[:, 1]]) / 2
+    return medians
 
 
 def agreement(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
