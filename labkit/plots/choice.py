@@ -1,11 +1,14 @@
 """Which cells of a run a figure draws, and a clear refusal when there are none."""
 
+import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypedDict
 
 import pandas as pd
 
 from labkit.errors import RequestError
+from labkit.harness.request import parse_size, shown
 from labkit.units import format_size
 
 
@@ -48,6 +51,7 @@ def cells(run: Run, pattern: str, only: Only) -> pd.DataFrame:
     Raises:
         RequestError: none of them was measured, or `only` names something that isn't there.
     """
+    check_run(run)
     rows = keep(run.summary[run.summary["pattern"] == pattern], only, pattern)
     rows = rows.assign(status=_known(rows))
     if not (rows["status"] == "ok").any():
@@ -57,6 +61,34 @@ def cells(run: Run, pattern: str, only: Only) -> pd.DataFrame:
             f" is {there or 'nothing'}: see run.summary for the reasons."
         )
     return rows
+
+
+def check_run(run: object) -> None:
+    """Refuse what is no run.
+
+    Raises:
+        RequestError: it is none; says how to get one.
+    """
+    tables = (getattr(run, name, None) for name in ("summary", "samples"))
+    if not all(isinstance(table, pd.DataFrame) for table in tables):
+        raise RequestError(
+            f"{shown(run)} is no run: draw what labkit.compare returns, or labkit.load of the"
+            " folder that one was saved in."
+        )
+
+
+def factor(together: object) -> float:
+    """The factor within which segments are drawn as one.
+
+    Raises:
+        RequestError: it is no number from 1 on.
+    """
+    number = together if isinstance(together, int | float) else math.nan
+    if isinstance(together, bool) or not 1 <= number < math.inf:
+        raise RequestError(
+            f"together is a factor, a number from 1 (all apart) on, and not {shown(together)}."
+        )
+    return float(number)
 
 
 def keep(rows: pd.DataFrame, only: Only, pattern: str) -> pd.DataFrame:
@@ -71,12 +103,13 @@ def keep(rows: pd.DataFrame, only: Only, pattern: str) -> pd.DataFrame:
                 f"A figure cannot be narrowed by {column!r}; choose by"
                 f" {listed(Only.__annotations__)}."
             )
-        values = [asked] if isinstance(asked, str) else list(asked)  # type: ignore[call-overload]
+        several = isinstance(asked, Iterable) and not isinstance(asked, str | bytes)
+        values: list[object] = list(asked) if several else [asked]  # type: ignore[call-overload]
         there = list(rows[column].unique())
         for value in values:
-            if value not in there:
+            if not isinstance(value, str) or value not in there:
                 raise RequestError(
-                    f"No {pattern} row has {column} {value!r}; it can be {listed(there)} here."
+                    f"No {pattern} row has {column} {shown(value)}; it can be {listed(there)} here."
                 )
         rows = rows[rows[column].isin(values)]
     return rows
@@ -96,9 +129,13 @@ def size_of(asked: int | str | None, there: Sequence[int]) -> int:
     if asked is None:
         return min(there)
     if isinstance(asked, str):
-        from labkit.harness.request import parse_size  # loaded only where text must be read
-
         asked = parse_size(asked)
+    try:
+        asked = operator.index(asked)
+    except TypeError:
+        raise RequestError(
+            f"{shown(asked)} is not a size; it is a number of bytes, or text such as '4K'."
+        ) from None
     if asked not in there:
         raise RequestError(
             f"No round trip of {asked} bytes was measured in this run; there are"

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from labkit.errors import RequestError
 from labkit.plots import page, style
-from labkit.plots.choice import Only, Run, cells, keep, size_of
+from labkit.plots.choice import Only, Run, cells, factor, keep, size_of
 from labkit.plots.lines import TOGETHER
 from labkit.plots.smallprint import (
     fixed_text,
@@ -65,7 +65,7 @@ def distribution(
         raise RequestError("No single round trip was recorded in this run; measure latency again.")
     wanted = size_of(size, [int(n) for n in samples["message_size"].unique()])
     rows, samples = (table[table["message_size"] == wanted] for table in (rows, samples))
-    strips = strips_of(samples, rows, together)
+    strips = strips_of(samples, rows, factor(together))
     measured = rows["placement"].isin(samples["placement"])
     placements = [str(placement) for placement in rows.loc[measured, "placement"].unique()]
 

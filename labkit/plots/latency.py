@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from labkit.plots.choice import Only, Run, cells
+from labkit.plots.choice import Only, Run, cells, factor
 from labkit.plots.line_chart import Chart, draw
 from labkit.plots.lines import TOGETHER
 from labkit.plots.style import Picture
@@ -28,4 +28,4 @@ def latency(run: Run, *, together: float = TOGETHER, **only: Unpack[Only]) -> Pi
         values=lambda rows: rows[["ns_per_message", "ns_low", "ns_high"]],
         say=time_text,
     )
-    return draw(chart, cells(run, "latency", only), run.machine, together)
+    return draw(chart, cells(run, "latency", only), run.machine, factor(together))

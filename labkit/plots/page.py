@@ -21,7 +21,7 @@ GAP = 0.3  # between panels
 TOP = 1.68  # from the top of the page to the panels: title, key and panel titles
 BOTTOM = 1.68  # from the panels to the bottom: axis and small print
 SMALL_LINE, SMALL_CHARACTERS = 0.185, 152
-GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚"}
+GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖"}
 
 
 def width_of(text: Text, picture: Picture) -> float:

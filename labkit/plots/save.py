@@ -1,5 +1,6 @@
 """Write a figure as SVG, for slides and print, and as PNG, for everything else."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -7,11 +8,13 @@ from xml.sax.saxutils import escape
 import matplotlib
 
 from labkit.errors import RequestError
+from labkit.harness.request import shown
 from labkit.plots.style import Picture
+from labkit.whole_file import write_file
 
 
-def save(figure: Picture, path: str | Path) -> tuple[Path, Path]:
-    """Write `path`.svg and `path`.png; both carry the title and the alt text.
+def save(figure: Picture, path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write `path`.svg and `path`.png, each whole or not at all; both carry title and alt text.
 
     The same figure gives the same bytes: no date is written and names inside are not random.
 
@@ -23,18 +26,28 @@ def save(figure: Picture, path: str | Path) -> tuple[Path, Path]:
         The two files, SVG first.
 
     Raises:
-        RequestError: the folder isn't there or cannot be written to.
+        RequestError: it is no figure of labkit's, or the files cannot be made there.
+        LabkitError: they could not be written, for example because the disk is full.
     """
-    contents = {".svg": svg(figure), ".png": figure.png()}
-    files = tuple(Path(f"{path}{suffix}") for suffix in contents)
-    try:
-        for file, content in zip(files, contents.values(), strict=True):
-            file.write_bytes(content)
-    except OSError as refused:
+    if not isinstance(figure, Picture):
         raise RequestError(
-            f"The figure could not be written to {path} ({refused.strerror}); name a file in a"
-            " folder that exists and that you may write to."
-        ) from refused
+            f"{shown(figure)} is no figure of labkit's: save what labkit.plots has drawn."
+        )
+    try:
+        target = Path(path)
+        named = bool(target.name) and target.name != ".."
+    except TypeError:
+        named = False
+    if not named:
+        raise RequestError(
+            f"{shown(path)} does not name a file to save a figure in; one like 'latency' becomes"
+            " latency.svg and latency.png."
+        )
+    contents = {".svg": svg(figure), ".png": figure.png()}
+    files = [
+        write_file(f"{target}{suffix}", content, replace=True)
+        for suffix, content in contents.items()
+    ]
     return files[0], files[1]
 
 

@@ -79,5 +79,6 @@ def machine_text(machine: Mapping[str, Any]) -> str:
         *kinds,
         started and str(started).replace("T", " ")[:16] + " UTC" * str(started).endswith("+00:00"),
         version and f"labkit {version}",
+        "a partial run" if "partial" in machine else None,
     ]
     return " · ".join(str(fact) for fact in facts if fact)

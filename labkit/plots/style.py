@@ -47,15 +47,17 @@ _KERNEL = {
     "unix_dgram": Look(PURPLE, "#A03E74", "o"),
     "unix_seqpacket": Look(PURPLE, "#A03E74", "o"),
     "tcp": Look(BROWN, BROWN, "o"),
+    "pipe_vmsplice": Look(VERMILLION, "#B34F00", "o"),
 }
 _SHARED = {
     "spin": Look(BLUE, "#00639B", "s"),
     "futex": Look(GREEN, "#007A59", "D"),
     "posix_sem": Look(SKY, "#1F77A8", "^"),
     "sysv_sem": Look(NAVY, NAVY, "v"),
+    "eventfd": Look("#008B8B", "#007070", "P"),
 }
 _OTHER_KERNEL = Look("#A52A2A", "#A52A2A", "o")  # mechanisms that somebody added
-_OTHER_SHARED = Look("#008B8B", "#007070", "P")
+_OTHER_SHARED = Look("#5E3C99", "#5E3C99", "X")
 
 
 def look_of(mechanism: str, waiting: str) -> Look:

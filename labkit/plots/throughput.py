@@ -5,7 +5,8 @@ from typing import Literal, Unpack
 import pandas as pd
 
 from labkit.errors import RequestError
-from labkit.plots.choice import Only, Run, cells
+from labkit.harness.request import shown
+from labkit.plots.choice import Only, Run, cells, factor
 from labkit.plots.line_chart import Chart, draw
 from labkit.plots.lines import TOGETHER
 from labkit.plots.style import Picture
@@ -36,16 +37,16 @@ def throughput(
         RequestError: no such stream was measured, or none that has the rate asked for.
     """
     rows = cells(run, "throughput", only)
-    if rate == "messages":
+    if isinstance(rate, str) and rate == "messages":
         chart = Chart(
             title="Messages per second, one way",
             measure="messages per second",
             values=_messages,
             say=message_rate_text,
         )
-        return draw(chart, rows, run.machine, together)
-    if rate != "bytes":
-        raise RequestError(f"A rate of {rate!r} isn't known; it can be 'bytes' or 'messages'.")
+        return draw(chart, rows, run.machine, factor(together))
+    if not isinstance(rate, str) or rate != "bytes":
+        raise RequestError(f"A rate of {shown(rate)} isn't known; it can be 'bytes' or 'messages'.")
     handed = (rows["status"] == "ok") & rows["bytes_per_second"].isna()
     rows = rows[~handed]
     if not (rows["status"] == "ok").any():
@@ -60,7 +61,7 @@ def throughput(
         say=byte_rate_text,
         notes=(HANDED_OVER,) if handed.any() else (),
     )
-    return draw(chart, rows, run.machine, together)
+    return draw(chart, rows, run.machine, factor(together))
 
 
 def _messages(rows: pd.DataFrame) -> pd.DataFrame:
