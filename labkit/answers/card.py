@@ -1,0 +1,216 @@
+"""What a prediction, a reveal and a check look like: words for a terminal, a card for a page.
+
+A card is plain HTML without script, so it reads the same in JupyterLab, in an exported page and on
+a slide. Its colours follow the page's: dark on light, light on dark.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+from labkit.answers.question import Given, Question, Right
+
+# Set where a notebook is run for readers: nobody's answers are shown, and all explanations are.
+SHOWN_AS = "LABKIT_SHOWN_AS"
+Shown = Literal["live", "page", "deck"]
+
+STYLE = """
+.lk-card { border-left: .35em solid #0072B2; background: rgba(0, 114, 178, .07); padding: .7em 1em;
+  margin: .4em 0; max-width: 62em; line-height: 1.45; font-size: 1.05em; text-align: left; }
+.lk-card.lk-good { border-color: #009E73; background: rgba(0, 158, 115, .09); }
+.lk-card.lk-bad { border-color: #D55E00; background: rgba(213, 94, 0, .08); }
+.lk-card p { margin: .35em 0; }
+.lk-card .lk-tag { font-size: .85em; font-weight: 600; letter-spacing: .02em; opacity: .8; }
+.lk-card .lk-ask { font-size: 1.1em; font-weight: 600; }
+.lk-card dl { display: grid; grid-template-columns: max-content 1fr; gap: .3em .8em;
+  margin: .5em 0; }
+.lk-card dt { font-weight: 700; }
+.lk-card dd { margin: 0; }
+.lk-card .lk-small { font-size: .88em; opacity: .85; }
+.lk-card code { font-family: var(--jp-code-font-family, "DejaVu Sans Mono", monospace);
+  background: rgba(128, 128, 128, .16); padding: 0 .25em; border-radius: .2em; }
+.lk-card details { margin: .4em 0; }
+.lk-card summary { cursor: pointer; }
+"""
+
+
+def shown_as() -> Shown:
+    """For whom cells run: a person at a kernel, an exported page, or a deck."""
+    found = os.environ.get(SHOWN_AS)
+    return "page" if found == "page" else "deck" if found == "deck" else "live"
+
+
+@dataclass(frozen=True)
+class Card:
+    """Something to be shown: `text` in a terminal, `html` on a page."""
+
+    text: str
+    html: str = field(repr=False)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        return {"text/html": self.html, "text/plain": self.text}
+
+
+def asked(question: Question, kept: Mapping[str, Any] | None, notice: str) -> Card:
+    """A question with its choices, and what has been answered so far."""
+    how = f"labkit.answer({question.id!r}, {question.example})".replace("'", '"')
+    lines = [f"Predict {question.id}: {plain(question.text)}"]
+    body = f'<p class="lk-ask">{marked(question.text)}</p>'
+    options = {key: choice.text for key, choice in question.choices.items()} or question.items
+    if options:
+        lines += [f"  {key}: {plain(text)}" for key, text in options.items()]
+        body += _pairs(options)
+    if question.kind == "number":
+        body += f"<p>A number: {escape(question.unit)}.</p>"
+    elif question.kind == "ordering":
+        body += "<p>Put them in order, first to last.</p>"
+    by_click = "Answer below, or in code: " if shown_as() == "live" else "In the notebook: "
+    foot = list(_said_so_far(question, kept))
+    lines += [f"Answer with {how}", *foot]
+    if shown_as() != "deck":
+        body += f'<p class="lk-small">{by_click}<code>{escape(how)}</code></p>'
+    body += "".join(f'<p class="lk-small">{marked(each)}</p>' for each in foot)
+    return _card(lines, f"Predict, {question.id}", body, notice=notice)
+
+
+def kept_card(question: Question, kept: Mapping[str, Any], notice: str) -> Card:
+    """That an answer was kept."""
+    lines = list(_said_so_far(question, kept))
+    body = "".join(f"<p>{marked(each)}</p>" for each in lines)
+    return _card(lines, f"Kept, {question.id}", body, notice=notice)
+
+
+def none_yet(question: Question, saw: str, right: Right | None, undecided: str) -> Card:
+    """A reveal without a prediction: what was observed stays folded, and the notebook goes on."""
+    how = f"labkit.answer({question.id!r}, {question.example})".replace("'", '"')
+    ask = f"No prediction yet for {question.id}. Make one ({how}) and run this cell again."
+    body = f"<p>No prediction yet. Make one above, or with <code>{escape(how)}</code>, and run this"
+    body += " cell again.</p><details><summary>Look without a prediction</summary>"
+    body += f"{_observed(question, saw, right, undecided)}{_explanations(question)}</details>"
+    return _card([ask], f"Question {question.id}", body)
+
+
+def unobserved(question: Question, why: str) -> Card:
+    """A reveal for which something was not observed."""
+    lines = [f"Not held against anything: {why}"]
+    return _card(lines, f"Question {question.id}", f"<p>{marked(lines[0])}</p>", "lk-bad")
+
+
+def for_readers(question: Question, saw: str, right: Right | None, undecided: str) -> Card:
+    """A reveal in an exported page or deck: what was observed, and what to say to each answer."""
+    body = f'<p class="lk-ask">{marked(question.text)}</p>'
+    found = _observed(question, saw, right, undecided)
+    why = _explanations(question)
+    if shown_as() == "page":
+        found = f"<details><summary>What this machine showed</summary>{found}{why}</details>"
+    else:  # one step later, after the class has had its say
+        found += f'<div class="fragment">{why}</div>'
+    so = undecided if right is None else f"So: {question.say(right)}"
+    lines = [f"{question.id}: {plain(saw)}", plain(so)]
+    return _card(lines, f"Observed, {question.id}", body + found, "lk-good")
+
+
+def held(
+    question: Question,
+    given: Given,
+    latest: Given,
+    saw: str,
+    right: Right | None,
+    undecided: str,
+    notice: str,
+) -> Card:
+    """A prediction, held against what was observed."""
+    lines = [f"You predicted {plain(question.say(given))}", f"Observed: {plain(saw)}"]
+    rows = {"You predicted": question.say(given), "Observed": saw}
+    if latest != given:
+        rows = {"First": question.say(given), "Revised": question.say(latest), "Observed": saw}
+        lines.insert(1, f"You then said {plain(question.say(latest))}")
+    look, verdict = "", undecided
+    if right is not None:
+        fits, now = question.matches(given, right), question.matches(latest, right)
+        look = "lk-good" if now else "lk-bad"
+        verdict = "As you predicted." if fits else "Not what you predicted first."
+        if fits and not now:
+            verdict = "You were right at first."
+        elif now and not fits:
+            verdict = "Not what you predicted first, but what you said then."
+        if not now:
+            rows["So"] = question.say(right)
+    lines += [verdict, plain(question.explain(latest))]
+    body = _rows(rows) + f"<p><b>{marked(verdict)}</b> {marked(question.explain(latest))}</p>"
+    others = [key for key in question.choices if key != latest]
+    if others:
+        body += "<details><summary>What to say to the other answers</summary>"
+        body += f"{_pairs({key: question.choices[key].why for key in others})}</details>"
+    return _card(lines, f"Prediction and observation, {question.id}", body, look, notice)
+
+
+def checked(id: str, text: str, passed: bool, said: str, notice: str) -> Card:
+    """The outcome of a self-check."""
+    verdict = "Solved." if passed else "Not yet."
+    body = f"<p><b>{verdict}</b> {marked(said)}</p>"
+    if not passed:
+        body = f"<p>{marked(text)}</p>{body}"
+    lines = [f"{id}: {verdict} {plain(said)}"]
+    return _card(lines, f"Exercise {id}", body, "lk-good" if passed else "lk-bad", notice)
+
+
+def marked(text: str) -> str:
+    """Words as HTML, with `code` in backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+
+
+def plain(text: str) -> str:
+    """Words without their backticks."""
+    return text.replace("`", "")
+
+
+def _card(lines: list[str], tag: str, body: str, look: str = "", notice: str = "") -> Card:
+    if notice:
+        lines = [*lines, notice]
+        body += f'<p class="lk-small">{escape(notice)}</p>'
+    html = f'<style>{STYLE}</style><div class="lk-card {look}" role="group" aria-label="{tag}">'
+    return Card("\n".join(filter(None, lines)), f'{html}<p class="lk-tag">{tag}</p>{body}</div>')
+
+
+def _pairs(options: Mapping[str, str]) -> str:
+    return _rows(options)
+
+
+def _rows(rows: Mapping[str, str]) -> str:
+    inner = "".join(
+        f"<dt>{escape(name)}</dt><dd>{marked(text)}</dd>" for name, text in rows.items()
+    )
+    return f"<dl>{inner}</dl>"
+
+
+def _observed(question: Question, saw: str, right: Right | None, undecided: str) -> str:
+    so = undecided if right is None else question.say(right)
+    return _rows({"Observed": saw, "So": so})
+
+
+def _explanations(question: Question) -> str:
+    if not question.choices:
+        return f"<p>{marked(question.why)}</p>"
+    return _pairs({key: choice.why for key, choice in question.choices.items()})
+
+
+def _said_so_far(question: Question, kept: Mapping[str, Any] | None) -> Iterator[str]:
+    """The first answer and the latest revision, with their times."""
+    if kept is None or shown_as() != "live":
+        return
+    first, later = kept["first"], kept.get("later") or []
+    words = question.say(question.parse(first["answer"])).rstrip(".")
+    when = f" ({first['at']})" if first["at"] else ""
+    yield f"Your first answer{when}: {words}."
+    if later:
+        words = question.say(question.parse(later[-1]["answer"])).rstrip(".")
+        yield f"Revised ({later[-1]['at']}): {words}."

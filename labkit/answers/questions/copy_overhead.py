@@ -1,0 +1,258 @@
+"""Notebook 06: what a copy costs, read from a run."""
+
+from typing import Any
+
+from labkit.answers.exercise import Exercise, NotYet
+from labkit.answers.question import Choice, Facts, Question, Right, Undecided
+
+SMALL, LARGE = 64, 1 << 20
+MUCH, ABOUT = 2.0, 1.25  # a factor that is much, and one that is about the same
+NAMES = {"pipe": "kernel", "futex": "futex", "spin": "spin"}  # key to waiting, below
+
+
+def _latency(run: Any, size: int, placement: str) -> Any:
+    done = run.summary.query(
+        "status == 'ok' and pattern == 'latency' and copy == 'copy' and message_size == @size"
+        " and placement == @placement and mechanism in ['pipe', 'posix_shm']"
+    )
+    return done.drop_duplicates("waiting").set_index("waiting")
+
+
+def _of_small(run: Any) -> dict[str, Any]:
+    rows = _latency(run, SMALL, "same-cpu")
+    times = rows["ns_per_message"]
+    if not {"kernel", "futex"} <= set(times.index):
+        return {}
+    return {"factor": round(float(times["kernel"] / times["futex"]), 2)}
+
+
+def _by_size(run: Any) -> dict[str, Any]:
+    found = {}
+    for name, size in (("factor_small", SMALL), ("factor_large", LARGE)):
+        times = _latency(run, size, "same-cpu")["ns_per_message"]
+        if {"kernel", "futex"} <= set(times.index):
+            found[name] = round(float(times["kernel"] / times["futex"]), 2)
+    return found
+
+
+def _calls(run: Any) -> dict[str, Any]:
+    for placement in ("cross-cpu", "free"):
+        calls = _latency(run, SMALL, placement)["system_calls_per_message"]
+        if {"kernel", "spin"} <= set(calls.index):
+            return {"pipe": round(float(calls["kernel"]), 1), "spin": round(float(calls["spin"]))}
+    return {}
+
+
+def _two_cpus(run: Any) -> dict[str, Any]:
+    rows = _latency(run, SMALL, "cross-cpu")
+    if not set(NAMES.values()) <= set(rows.index):
+        return {}
+    rows = rows[rows.index.isin(list(NAMES.values()))]
+    names = {waiting: key for key, waiting in NAMES.items()}
+    return {
+        "low": {names[str(w)]: float(v) for w, v in rows["ns_low"].items()},
+        "high": {names[str(w)]: float(v) for w, v in rows["ns_high"].items()},
+    }
+
+
+def _in_order(facts: Facts) -> Right:
+    """Ranks by time; what cannot be told apart by its interval shares one."""
+    low, high = facts["low"], facts["high"]
+    if set(low) != set(NAMES) or any(not low[key] > 0 or not high[key] > 0 for key in NAMES):
+        raise Undecided("Too few repeats for intervals: measure again with a larger `budget`.")
+    ranks: list[set[str]] = []
+    reach = 0.0
+    for key in sorted(low, key=lambda each: float(low[each])):
+        if ranks and low[key] <= reach:
+            ranks[-1].add(key)
+        else:
+            ranks.append({key})
+        reach = max(reach, high[key])
+    if len(ranks) == 1:
+        raise Undecided(
+            "The intervals overlap, so this run shows no order: measure again with a larger"
+            " `budget`, with nothing else running."
+        )
+    return tuple(frozenset(level) for level in ranks)
+
+
+def _order_seen(facts: Facts) -> str:
+    middle = {key: (facts["low"][key] + facts["high"][key]) / 2e3 for key in NAMES}
+    if any(each != each for each in middle.values()):
+        return "round trips were timed, but too seldom for intervals."
+    told = [f"{key} {middle[key]:.3g} µs" for key in sorted(middle, key=lambda k: middle[k])]
+    return f"{', '.join(told)} a round trip."
+
+
+def _growth(run: Any) -> dict[str, Any]:
+    done = run.summary.query(
+        "status == 'ok' and pattern == 'latency' and copy == 'in-place' and touch == 'ends'"
+        " and waiting == 'futex' and placement == 'same-cpu'"
+    ).set_index("message_size")["ns_per_message"]
+    if not {SMALL, LARGE} <= set(done.index):
+        return {}
+    return {"growth": round(float(done[LARGE] / done[SMALL]), 2)}
+
+
+def _exactly(facts: Facts) -> Right:
+    return int(facts["spin"])
+
+
+def _faster_pipe(run: Any) -> str:
+    table = run.summary.query("status == 'ok' and pattern == 'latency' and copy == 'copy'")
+    both = table.pivot_table(
+        index=["placement", "message_size"], columns="waiting", values="ns_per_message"
+    )
+    if "kernel" not in both or both.shape[1] < 2:
+        raise NotYet("The run needs a kernel-copied mechanism and shared memory side by side.")
+    slower = both.drop(columns="kernel").max(axis=1) / both["kernel"]
+    best = slower.dropna()
+    if best.empty or best.max() <= 1:
+        raise NotYet(
+            "In this run shared memory was quicker in every cell. Which way of waiting is bad at"
+            " waiting? Where is there nobody to wake it cheaply?"
+        )
+    placement, size = best.idxmax()
+    return f"At {size:,} bytes, {placement}: shared memory took {best.max():.2f} times as long."
+
+
+QUESTIONS = (
+    Question(
+        id="06-1",
+        text="64 bytes there and back on one CPU; everybody sleeps while waiting. How does shared"
+        " memory with a futex compare with a pipe?",
+        misconception="Shared memory is always much faster.",
+        facts={"factor": float},
+        right=lambda facts: (
+            "a" if facts["factor"] >= MUCH else "c" if facts["factor"] < 1 / ABOUT else "b"
+        ),
+        saw=lambda facts: f"the pipe took {facts['factor']:.2f} times as long.",
+        choices={
+            "a": Choice(
+                "It takes less than half the time: two copies through the kernel are saved.",
+                "Sixty-four bytes are copied in a few nanoseconds. What takes time at this size is"
+                " sleeping, waking and switching, and that both have in common.",
+            ),
+            "b": Choice(
+                "Within a factor of two, one way or the other.",
+                "Both put the waiting process to sleep in the kernel and wake it there. With so"
+                " few bytes, that is nearly the whole price.",
+            ),
+            "c": Choice(
+                "It is clearly slower: the futex is an extra.",
+                "The futex takes the place of what read() and write() do for sleeping and waking;"
+                " it does not come on top.",
+            ),
+        },
+        observe=_of_small,
+        graded=False,
+    ),
+    Question(
+        id="06-2",
+        text="And from 64 bytes to 1 MiB: what happens to the lead of shared memory over the pipe"
+        " (one CPU, both sleeping)?",
+        misconception="Shared memory's lead is the same at every size.",
+        facts={"factor_small": float, "factor_large": float},
+        right=lambda facts: (
+            "a"
+            if facts["factor_large"] > ABOUT * facts["factor_small"]
+            else "c"
+            if ABOUT * facts["factor_large"] < facts["factor_small"]
+            else "b"
+        ),
+        saw=lambda facts: (
+            f"the pipe took {facts['factor_small']:.2f} times as long at 64 bytes and"
+            f" {facts['factor_large']:.2f} times at 1 MiB."
+        ),
+        choices={
+            "a": Choice(
+                "It grows.",
+                "With the bytes grows what the pipe does for each of them: the kernel's pages,"
+                " its copies, and a turn for each time the pipe is full.",
+            ),
+            "b": Choice(
+                "It stays about the same.",
+                "It would, if the price were per message. Most of 1 MiB is paid per byte.",
+            ),
+            "c": Choice(
+                "It shrinks.",
+                "Shared memory used with `memcpy` at both ends copies twice as well, so this is"
+                " not absurd: it depends on what else the pipe does per byte, and on the caches.",
+            ),
+        },
+        observe=_by_size,
+        graded=False,
+    ),
+    Question(
+        id="06-3",
+        text="Shared memory, both ends spinning, each on a CPU of its own. How many system calls"
+        " does a round trip make?",
+        misconception="Without the kernel, no message gets across.",
+        facts={"pipe": float, "spin": int},
+        right=_exactly,
+        saw=lambda facts: f"{facts['spin']} with spinning, {facts['pipe']:g} through the pipe.",
+        unit="system calls",
+        slips={
+            2: "One each way would be a signal that somebody sends; nobody does.",
+            4: "That is what the pipe needs: write and read, there and back.",
+        },
+        why="A store by one process is seen by the load of the other, through the caches. The"
+        " price is CPU time: whoever spins works while it waits.",
+        observe=_calls,
+    ),
+    Question(
+        id="06-4",
+        text="64 bytes there and back between two CPUs. Order them, the quickest first.",
+        misconception="What is quick on one CPU is quick on two.",
+        facts={"low": dict, "high": dict},
+        right=_in_order,
+        saw=_order_seen,
+        items={
+            "pipe": "a pipe",
+            "futex": "shared memory, sleeping on a futex",
+            "spin": "shared memory, spinning",
+        },
+        why="To wake a sleeper on another CPU, the kernel must interrupt that CPU, which may have"
+        " to leave an idle state first. A spinner is awake already.",
+        observe=_two_cpus,
+    ),
+    Question(
+        id="06-5",
+        text="Producer and consumer use the bytes in place, and look only at the ends of each"
+        " message. From 64 bytes to 1 MiB, the time of a round trip grows",
+        misconception="A longer message always takes longer.",
+        facts={"growth": float},
+        right=lambda facts: (
+            "a" if facts["growth"] < MUCH else "b" if facts["growth"] < 1000 else "c"
+        ),
+        saw=lambda facts: f"1 MiB took {facts['growth']:.2f} times as long as 64 bytes.",
+        choices={
+            "a": Choice(
+                "hardly at all.",
+                "Nobody carries the bytes. They are handed over like a key, and a key weighs the"
+                " same whatever is behind the door.",
+            ),
+            "b": Choice(
+                "a good deal, but far less than the bytes do.",
+                "That is what copying looks like, once the fixed price is paid. Here nothing is"
+                " copied.",
+            ),
+            "c": Choice(
+                "as the bytes do: some 16,000 times.",
+                "Then nothing but bytes would count. Nobody touches them here, except at the ends.",
+            ),
+        },
+        observe=_growth,
+        graded=False,
+    ),
+)
+
+EXERCISES = (
+    Exercise(
+        id="06-e1",
+        text="Find a case in which shared memory (with copies at both ends) is slower than a"
+        " kernel-copied mechanism, and measure it.",
+        takes="the run, as labkit.compare() returns it",
+        check=_faster_pipe,
+    ),
+)
