@@ -3,8 +3,8 @@
 #
 #     make                                    compare all mechanisms (the main job)
 #     make compare ARGS="-m pipe -s 64"       the same, with options for the command
-#     make lab | test | lint | bench | clean | help
-#     make compare PYTHON=/path/to/python3    with a Python of your choice
+#     make lab | slides | site | test | lint | bench | faults | clean | help
+#     make compare PYTHON=/path/to/python3    with a Python of your choice; .venv is then made anew
 
 .DEFAULT_GOAL := compare
 .ONESHELL:
@@ -21,13 +21,19 @@ ARGS  ?=
 # comes last: posix_ipc is not offered ready-built for it yet, so a compiler would be needed.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python3.14
 
-.PHONY: compare lab test lint bench lock clean help
+.PHONY: compare lab slides site test lint bench faults lock clean help
 
 compare: $(STAMP)  ## measure all mechanisms; print the table, save the run and its figures
 	@$(BIN)/labkit compare $(ARGS)
 
 lab: $(STAMP)  ## open JupyterLab on the first notebook
 	@$(BIN)/labkit lab $(ARGS)
+
+slides: $(STAMP)  ## make a deck of each notebook, in slides/; none needs a network
+	@$(BIN)/labkit slides $(ARGS)
+
+site: $(STAMP)  ## make pages of the notebooks with their results, in site/
+	@$(BIN)/labkit site $(ARGS)
 
 test: $(STAMP)  ## run the tests, the slow ones too
 	@$(BIN)/python -m pytest -q $(ARGS)
@@ -36,6 +42,9 @@ lint: $(STAMP)  ## check style and types
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(STAMP)  ## kill, stop, break and crowd it, for half an hour, and count what goes wrong
+	@$(BIN)/python benchmarks/faults.py $(ARGS)
 
 bench: $(STAMP)  ## measure labkit itself against bare loops and perf
 	@$(BIN)/python benchmarks/ratios.py $(ARGS)
@@ -56,6 +65,14 @@ help:  ## say what there is
 # moved elsewhere or lost its Python is made anew, and so is one that is older than the lock.
 ifneq ($(shell test -x $(BIN)/python && cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
+endif
+
+# A Python that is named is honoured, also where another one has set it up before.
+CHOICE := $(VENV)/.python
+ifeq ($(origin PYTHON),command line)
+ifneq ($(shell cat $(CHOICE) 2>/dev/null),$(PYTHON))
+.PHONY: $(STAMP)
+endif
 endif
 
 # What is said goes to standard error, so that make compare ARGS="--format csv" can be piped.
@@ -88,5 +105,6 @@ $(STAMP): requirements.lock pyproject.toml
 	echo "labkit: fetching and installing the packages of requirements.lock"
 	$$pip --require-hashes -r requirements.lock || stop "the packages could not be installed (the reason stands above; often there is no network); run make again once that is solved."
 	$$pip --no-deps --no-build-isolation --editable . || stop "labkit itself could not be installed (the reason stands above)."
+	printf '%s' '$(PYTHON)' > $(CHOICE)
 	printf '%s' '$(CURDIR)' > $(STAMP)
 	echo "labkit: ready"
