@@ -5,6 +5,7 @@ Scripts import it (they run with this folder on their path), and only they: it f
 
 import dataclasses
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -52,7 +53,7 @@ def channels() -> list[tuple[str, str]]:
     """Every mechanism with every waiting strategy that can be measured with these CPUs."""
     return [
         (name, waiting)
-        for name in names()
+        for name in names(extra=True)
         for waiting in (("kernel",) if family(name) == "kernel-copied" else WAITINGS)
         if waiting != "spin" or SECOND is not None
     ]
@@ -198,13 +199,45 @@ class Ends:
         return sum(int(r[CALLS_AFTER] - r[CALLS_BEFORE]) for r in records)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Ask until the answer is true, and return it; an error if it takes too long."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.002)
     return answer
+
+
+def _forked_by(pid: int) -> list[int]:
+    """The children of a process with one thread, at once: pairs come and go. proc_tid_children(5)
+
+    A kernel that does not list them there is looked through; that takes longer than many a pair.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return children(pid)
+
+
+def kill_end(helper: int, which: int) -> bool:
+    """Kill one end of a helper's present pair, and nobody who has its number since; if there is."""
+    pair = _forked_by(helper)
+    if len(pair) != 2:
+        return False
+    try:
+        descriptor = os.pidfd_open(pair[which])
+    except ProcessLookupError:
+        return False
+    try:
+        if _forked_by(helper) != pair:
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def children(pid: int) -> list[int]:
@@ -232,6 +265,7 @@ __all__ = [
     "cell",
     "channels",
     "children",
+    "kill_end",
     "measure",
     "replace",
     "stall_after",

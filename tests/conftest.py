@@ -18,8 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).resolve().parent
+
+# How long an example takes is a matter of the machine and of who else is on it.
+settings.register_profile("labkit", deadline=None)
+settings.load_profile("labkit")
 
 # A shell's background job has SIGINT ignored, nohup's SIGHUP too, and both are inherited: what is
 # started here is to be interruptible whichever way the tests were started. signal(7)
@@ -57,7 +62,7 @@ class World:
         temporary_bytes: int | None = None,
         sysctl: dict[str, int] | None = None,
         grace_s: float = 0.0,
-        timeout_s: float = 120.0,
+        timeout_s: float = 900.0,
     ) -> Done:
         """Run a script and look at what it left.
 

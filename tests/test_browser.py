@@ -149,6 +149,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     notices.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
+        "XDG_DATA_HOME": str(folder / "data"),  # nobody's answers
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "data"),
@@ -258,6 +259,79 @@ def test_the_notebook_runs_in_a_browser(tmp_path: Path) -> None:
             lambda: page.run("Boolean(document.querySelector('details[open]'))"), END_S, "an answer"
         )
         page.photograph(pictures / "99-an-answer.png")
+
+
+OTHERS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if p.name != NOTEBOOK)
+PLAYER = "document.querySelector('.jp-Notebook .labkit-player')"
+INSIDE = f"{PLAYER}?.shadowRoot"
+COUNTER = f"{INSIDE}?.querySelector('.counter')?.textContent"
+
+
+def test_the_other_notebooks_run_in_a_browser_and_a_walkthrough_steps(tmp_path: Path) -> None:
+    pictures = tmp_path / "screenshots"
+    pictures.mkdir()
+    with jupyterlab(tmp_path) as address, chromium(tmp_path / "profile") as page:
+        page.call("Page.navigate", url=address.replace(f"/tree/notebooks/{NOTEBOOK}", ""))
+        poll(lambda: page.run("Boolean(window.jupyterapp?.restored)"), START_S, "JupyterLab")
+        page.run("jupyterapp.restored.then(() => null)")
+        for name in OTHERS:
+            path = f"notebooks/{name}"
+            opened = f"jupyterapp.shell.currentWidget?.context?.path === {json.dumps(path)}"
+            page.run(_command("docmanager:open", path=path))
+            _until(page, opened, f"{name} is open")
+            _until(page, READY, f"{name}: its kernel is idle")
+            page.run(_command("notebook:run-all-cells"))
+            poll(lambda: _finished(page.run(CODE_CELLS)), RUN_S, f"{name}: every cell has run")
+            for cell in page.run(CODE_CELLS):
+                kinds = [output["output_type"] for output in cell["outputs"]]
+                assert "error" not in kinds, (name, cell)
+            _photograph_all(page, _made(pictures / name.partition(".")[0]))
+            if name.startswith("04"):
+                _step_through(page, pictures)
+            page.run(_command("kernelmenu:shutdown"))
+            page.run("void jupyterapp.shell.currentWidget.dispose()")
+
+
+def _until(page: Page, script: str, wanted: str) -> None:
+    """Wait until a JavaScript expression is true."""
+    poll(lambda: page.run(script), START_S, wanted)
+
+
+def _command(id: str, **arguments: str) -> str:
+    """JavaScript that has JupyterLab do something; its result is not waited for."""
+    return f"void jupyterapp.commands.execute({json.dumps(id)}, {json.dumps(arguments)})"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _step_through(page: Page, pictures: Path) -> None:
+    """A click on its button and a key move a walkthrough on, and it tells so."""
+    page.run(f"void ({SCROLL}.scrollTop = 0)")
+    for _ in range(100):  # what is out of sight may not be there
+        if page.run(f"Boolean({COUNTER})"):
+            break
+        page.run(f"void {SCROLL}.scrollBy(0, {SCROLL}.clientHeight * 0.5)")
+        page.run("new Promise(done => setTimeout(done, 50))")
+    page.run(f"void {INSIDE}.querySelector('.next').scrollIntoView({{block: 'center'}})")
+    assert page.run(COUNTER).startswith("1 ")
+    box = page.run(f"{INSIDE}.querySelector('.next').getBoundingClientRect().toJSON()")
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+    poll(lambda: page.run(COUNTER).startswith("2 "), END_S, "a click shows the next step")
+    for kind in ("keyDown", "keyUp"):
+        page.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key="ArrowRight",
+            code="ArrowRight",
+            windowsVirtualKeyCode=39,
+        )
+    poll(lambda: page.run(COUNTER).startswith("3 "), END_S, "a key shows the one after")
+    page.photograph(pictures / "98-third-step.png")
 
 
 def _finished(cells: list[dict[str, Any]]) -> bool:

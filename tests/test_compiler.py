@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import labkit
 from labkit.harness.payload import ALL, ENDS, WRONG_MESSAGE, check, fill
 from labkit.kernel import libc, memory
-from labkit.kernel.compiler import Compiler, measured
+from labkit.kernel.compiler import Compiler, cache_folder, measured, use_cache
 from labkit.kernel.libc import LibcFunction
 from labkit.kernel.memory import (
     compare_exchange,
@@ -298,3 +298,22 @@ class TestCache:
         ]
         said: list[Any] = [start.communicate(timeout=120)[0].split() for start in starts]
         assert [answer[0] for answer in said] == [str(0x10001)] * 4
+
+
+def test_machine_code_of_other_versions_goes_when_long_unused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # put back afterwards
+    base = tmp_path / "labkit"
+    old, recent, foreign = (base / name for name in ("0" * 16, "1" * 16, "notes"))
+    for folder in (old, recent, foreign):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    own = cache_folder()
+    own.mkdir()
+    for folder in (old, foreign, own):
+        os.utime(folder, (0, 0))
+    assert use_cache()
+    assert {each.name for each in base.iterdir()} == {own.name, recent.name, foreign.name}
+    assert own.stat().st_mtime > 0  # in use, so nobody else takes it for unused

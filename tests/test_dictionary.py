@@ -12,7 +12,7 @@ TEXT = (Path(__file__).parents[1] / "data" / "README.md").read_text(encoding="ut
 
 # What the harness adds to the machine's own facts, before and after them.
 OF_THE_FOLDER = ["format", "rows"]
-OF_THE_RUN = ["cpus", "settings", "started", "duration_s", "noise"]
+OF_THE_RUN = ["cpus", "settings", "partial", "started", "duration_s", "noise", "costs"]
 
 
 def table(heading: str) -> list[list[str]]:

@@ -52,7 +52,7 @@ FACILITIES = {
     "without other load",
 }
 WAKE_UP = "cheap cross-CPU wake-up"
-ALL = {*names(), *(f"waiting: {name}" for name in NAMES), *FACILITIES}
+ALL = {*names(extra=True), *(f"waiting: {name}" for name in NAMES), *FACILITIES}
 
 # What scripts in a limited place begin with. Where the limits are made by namespaces, the remedies
 # are those of a machine and not of a container, and `mend` types them.
@@ -154,7 +154,7 @@ class TestHere:
         monkeypatch.setattr(tried, "mechanism", broken)
         rows = {row.capability: row for row in examine(quick=True)}
         assert set(rows) == ALL
-        for name in names():
+        for name in names(extra=True):
             assert rows[name].why == f"could not be looked at: AttributeError: {name}"
 
 

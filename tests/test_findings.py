@@ -129,6 +129,30 @@ def test_what_spinning_changes_in_either_direction(spin: float, said: str) -> No
     assert said in " ".join(findings(a_run(times)))
 
 
+def unsteady(summary: Any, mechanism: str, waiting: str, low: float, high: float) -> None:
+    """Let one cell be fast in some repeats and slow in others."""
+    row = (summary["mechanism"] == mechanism) & (summary["waiting"] == waiting)
+    summary.loc[row, ["ns_low", "ns_high", "stable"]] = [low, high, False]
+
+
+def test_a_stable_sleeper_stands_for_those_who_sleep() -> None:
+    other = ("mmap_anon", "futex", "latency", "cross-cpu")
+    one = a_run({PIPE_ACROSS: 35_000.0, FUTEX_ACROSS: 33_000.0, other: 30_000.0, SPIN: 126.0})
+    unsteady(one.summary, "mmap_anon", "futex", 120.0, 43_000.0)
+    said = " ".join(findings(one))
+    assert "(of the stable cells, where there are any)" in said
+    assert "pipe (35.0 µs) takes 1.06 times as long as memfd (futex) (33.0 µs)" in said
+    assert "while spinning (memfd (spin), 126 ns) is 262 times as fast" in said
+
+
+def test_where_no_sleeper_is_stable_that_is_why_nothing_can_be_told() -> None:
+    one = a_run({PIPE_ACROSS: 35_000.0, FUTEX_ACROSS: 33_000.0, SPIN: 126.0})
+    unsteady(one.summary, "memfd", "futex", 120.0, 43_000.0)
+    said = " ".join(findings(one))
+    assert "cannot be told from it, as memfd (futex) varies from 120 ns to 43.0 µs" in said
+    assert f"(memfd (spin), 126 ns) makes {NOT_SHOWN}" not in said
+
+
 def test_a_small_but_certain_difference() -> None:
     said = findings(a_run({PIPE: 5000, FUTEX: 5020}, spread=0.0001))
     assert "memfd (futex) takes less than 1 % longer" in said[0]

@@ -289,7 +289,7 @@ class TestDeadEnds:
 
 SESSION = """
     import dataclasses, os, signal, sys, time
-    from bench import cell, children, channels, wait_for
+    from bench import cell, channels, kill_end, wait_for
     from labkit.errors import LabkitError
     from labkit.harness.session import Session
 
@@ -317,7 +317,7 @@ class TestKilledFromOutside:
             SESSION
             + f"""
     cells = [cell("pipe"), cell("sysv_shm"), cell("fifo", pattern="latency")]
-    outcomes, samples, failed, since = {{}}, [0, 0, 0], [], 3
+    outcomes, samples, failed, kills, since = {{}}, [0, 0, 0], [], 0, 3
     with Session(plan(cells, repeats=60)) as session:
         helper = session._process.pid
         for event in session.events():
@@ -330,16 +330,17 @@ class TestKilledFromOutside:
             if event["event"] == "sample":
                 samples[event["cell"]] += 1
                 since += 1
-                if not failed and since >= 3:  # an earlier one may have hit a pair at its end
-                    pair = wait_for(lambda: len(found := children(helper)) == 2 and found)
-                    os.kill(pair[{victim == "consumer":d}], signal.SIGKILL)
-                    since = 0
-    (failed,) = failed
-    assert failed["reason"].startswith("the {victim} was killed by SIGKILL at message "), failed
-    for number, outcome in outcomes.items():
-        if number != failed["cell"]:
-            assert outcome["status"] == "ok", outcome
-            assert samples[number] > failed["samples"][number]  # it was measured afterwards too
+                # An earlier one may have hit a pair at its end; or the word has not come through
+                # yet on a busy machine, and then it is two that are told of.
+                if not failed and since >= 3:
+                    wait_for(lambda: kill_end(helper, {victim == "consumer":d}))
+                    kills, since = kills + 1, 0
+    assert 1 <= len(failed) <= kills, failed
+    for each in failed:
+        assert each["reason"].startswith("the {victim} was killed by SIGKILL at message "), each
+    for number in {{0, 1, 2}} - {{each["cell"] for each in failed}}:
+        assert outcomes[number]["status"] == "ok", outcomes
+        assert samples[number] > failed[-1]["samples"][number]  # it was measured afterwards too
     """
         )
 
@@ -359,7 +360,7 @@ class TestKilledFromOutside:
     else:
         raise AssertionError("nothing was said")
     """,
-            grace_s=20.0,
+            grace_s=120.0,
         )
 
     def test_the_helper_when_told_to_leave(self, world: World) -> None:

@@ -160,7 +160,7 @@ class TestAKilledProcess:
     cells = [cell(name) for name in ("sysv_mq", "posix_mq", "posix_shm", "fifo", "mmap_file")]
     cells.append(cell("sysv_shm", waiting="sysv_sem"))
     plan = {"cells": [dataclasses.asdict(each) for each in cells], "reasons": [None] * len(cells),
-            "deadline": 0.0, "least_seconds": 3, "repeats": 5}
+            "deadline": 0.0, "least_seconds": 10, "repeats": 40}
     living = Owner()
     before = there()
     seen = set()
@@ -189,9 +189,8 @@ class TestAKilledProcess:
     # A run begins with it, says so, and leaves no ledger.
     Owner().kill()
     run = labkit.compare("sysv_mq", 64, placements="same-cpu", budget=1, progress=False)
-    assert run.machine["noise"]["notes"] == [
-        f"objects that killed runs had left were removed: {len(KINDS)}."
-    ], run.machine["noise"]
+    removed = f"objects that killed runs had left were removed: {len(KINDS)}."
+    assert removed in run.machine["noise"]["notes"], run.machine["noise"]
     living.leave()
     nothing_left()
     """
@@ -664,7 +663,8 @@ class TestTheFile:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     run = labkit.compare("sysv_mq", 64, "latency", **asked)
     assert list(run.summary.status) == ["ok"], run.summary.reason
-    (note,) = run.machine["noise"]["notes"]
+    # Other comparisons under way are noted, too.
+    (note,) = [each for each in run.machine["noise"]["notes"] if "ledger" in each]
     assert note.startswith("no ledger could be kept of the objects made (File too large): "), note
     nothing_left()
     assert there() == set()

@@ -233,6 +233,18 @@ class TestSetUp:
         assert run("make", "PYTHON=./fit", folder=moved).returncode == 0
         assert (moved / "made").read_text() == "made\nmade\n"
 
+    def test_another_python_that_is_named_is_honoured(self, clone: Path) -> None:
+        stand_in(clone / "fit", "3.12")
+        stand_in(clone / "newer", "3.13")
+        run("make", "PYTHON=./fit", folder=clone)
+        again = run("make", "PYTHON=./newer", folder=clone)
+        assert "with Python 3.13;" in again.stderr
+        assert run("make", folder=clone).stderr == ""  # it stays
+        done = run("make", "PYTHON=/nonexistent", folder=clone)
+        assert done.returncode == 2
+        assert "was not found" in done.stderr
+        assert (clone / ".venv").exists()
+
     def test_it_follows_the_lock(self, clone: Path) -> None:
         stand_in(clone / "fit", "3.12")
         run("make", "PYTHON=./fit", folder=clone)

@@ -28,7 +28,7 @@ from labkit.harness.request import (
 from labkit.mechanisms.contract import Mechanism
 
 KNOWN = {
-    "mechanisms": mechanisms.names(),
+    "mechanisms": mechanisms.names(extra=True),
     "patterns": PATTERNS,
     "placements": PLACEMENTS,
     "waiting": WAITINGS,
@@ -247,6 +247,25 @@ def test_what_no_machine_can_do_has_its_reason() -> None:
 
 def test_the_waiting_strategies_are_the_mechanisms() -> None:
     assert set(WAITINGS) == set(Mechanism.WAITINGS)
+
+
+def test_a_thorough_request_takes_all_there_is() -> None:
+    request = build_request(thorough=True, cpus=2)
+    for name, known in KNOWN.items():
+        if name != "touch":
+            assert getattr(request, FIELDS.get(name, name)) == known
+    cells = request.cells()
+    assert all(cell.impossible() is None for cell in cells)
+    assert len(set(cells)) == len(cells)
+    assert {cell.message_size for cell in cells if cell.engine == "python"} == {8}
+    assert {(c.waiting, c.copy, c.placement) for c in cells if c.engine == "compiled"} == {
+        (c.waiting, c.copy, c.placement) for c in cells if c.engine == "python"
+    }
+    assert build_request("pipe", "64", thorough=True, engine="compiled", cpus=2).cells() == [
+        Cell("pipe", "kernel", pattern, placement, "copy", "ends", "compiled", 64)
+        for pattern in PATTERNS
+        for placement in PLACEMENTS
+    ]
 
 
 def test_settings_are_plain_values() -> None:

@@ -1,7 +1,11 @@
+import csv
 import json
 import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -116,6 +120,40 @@ def test_nothing_half_written_when_a_table_does_not_fit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_killed_writer_leaves_nothing_under_the_name(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from made_up import run\n"
+        "def die(folder):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run().save(sys.argv[1], extra=die)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "run")]
+    tests = Path(__file__).resolve().parent
+    paths = {"PYTHONPATH": f"{tests}:{tests.parent}"}
+    assert subprocess.run(command, env=os.environ | paths).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".labkit-")
+
+    run().save(tmp_path / "first")
+    assert left.is_dir()  # it might be somebody's who is just beginning
+    os.utime(left, (0, 0))
+    run().save(tmp_path / "second")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["first", "second"]
+
+
+def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
+    def meanwhile(folder: Path) -> None:
+        os.utime(folder, (0, 0))
+        run().save(tmp_path / "other")
+
+    run().save(tmp_path / "slow", extra=meanwhile)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "slow"]
+    (tmp_path / ".labkit-mine").symlink_to(tmp_path / "slow")
+    run().save(tmp_path / "third")
+    assert load(tmp_path / "slow").summary.equals(run().summary)
+
+
 def _unusable(folder: Path) -> dict[str, Any]:
     (folder / "file").write_text("")
     (folder / "folder").mkdir()
@@ -181,6 +219,18 @@ def _machine(**changed: Any) -> Callable[[Path], None]:
     return _edit("machine.json", lambda text: json.dumps(json.loads(text) | changed))
 
 
+def _cell(column: str, value: object, row: int = 0) -> Callable[[Path], None]:
+    """Write another value into one cell's row of the summary."""
+
+    def change(folder: Path) -> None:
+        lines = list(csv.reader((folder / "summary.csv").read_text().splitlines()))
+        lines[row + 1][lines[0].index(column)] = str(value)
+        with (folder / "summary.csv").open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(lines)
+
+    return change
+
+
 def _fifo(folder: Path) -> None:
     (folder / "samples.csv").unlink()
     os.mkfifo(folder / "samples.csv")
@@ -240,6 +290,21 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (_edit("machine.json", lambda t: "[]"), "no JSON object"),
     "no format": (_machine(format=None), "names no format"),
     "newer": (_machine(format=2), "newer labkit"),
+    "no rows": (_machine(rows=None), "how many rows"),
+    "a time below zero": (_cell("ns_per_message", -5.0), "ns_per_message has numbers"),
+    "no time": (_cell("ns_per_message", ""), "has no ns_per_message"),
+    "an interval upside down": (_cell("ns_low", 9e9), "ns_low is greater"),
+    "half an interval": (_cell("ns_high", ""), "one end only"),
+    "repeats below zero": (_cell("repeats", -1), "repeats has numbers that are too small"),
+    "half a repeat": (_cell("repeats", 1.5), "no whole numbers"),
+    "another number of repeats": (_cell("repeats", 6), "7 repeats of a cell with 6"),
+    "another median": (_cell("ns_per_message", 5000.5), "the median of a cell's repeats"),
+    "an unknown mechanism": (_cell("mechanism", "Tele pathy"), "no mechanism 'Tele pathy'"),
+    "an unknown pattern": (_cell("pattern", "x"), "no pattern 'x'"),
+    "an unknown placement": (_cell("placement", "x"), "no placement 'x'"),
+    "an unknown engine": (_cell("engine", "x"), "no engine 'x'"),
+    "a failure with numbers": (_cell("ns_per_message", 5.0, row=2), "not measured has numbers"),
+    "repeats of no cell": (_cell("touch", "all"), "a cell that summary.csv does not have"),
 }
 
 

@@ -70,3 +70,12 @@ def test_what_was_chosen_otherwise_is_said() -> None:
     text = printed(measured(cells))
     assert "memfd futex python" in text
     assert "All cells: copy=copy, touch=all." in text
+
+
+def test_that_the_tail_is_another_measurement_is_said_where_it_is_shown() -> None:
+    cell = Cell("pipe", "kernel", "latency", "same-cpu", "copy", "ends", "compiled", 8)
+    few = printed(measured([cell]))
+    assert "99 % within: of round trips timed one by one" in few
+    stream = Cell("pipe", "kernel", "throughput", "same-cpu", "copy", "ends", "compiled", 8)
+    assert "99 % within" not in printed(measured([stream]))
+    assert "99 % within" not in printed(measured(CELLS))
