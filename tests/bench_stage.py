@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any
 
-from labkit.harness.stage import Stage
+from labkit.harness.stage import ActorDied, Stage
 from labkit.walkthroughs import recording
 from labkit.walkthroughs.step import Steps
 
@@ -32,3 +32,16 @@ def killed_at_step(stage: Stage, name: str, step: int) -> Any:
 
     Steps.add = add_or_die  # type: ignore[method-assign]
     return recording.record(stage, name, {"message": "hello"})
+
+
+def told_after_its_death(stage: Stage) -> list[str]:
+    """An actor that is killed from outside, and is told to do something three times after."""
+    actor = stage.actor("the reader")
+    os.kill(actor.pid, signal.SIGKILL)
+    said = []
+    for _ in range(3):
+        try:
+            actor.call("getpid")
+        except ActorDied as error:
+            said.append(str(error))
+    return said

@@ -356,7 +356,7 @@ class TestKilledFromOutside:
                 if event["event"] == "sample":
                     os.kill(session._process.pid, signal.SIGKILL)
     except LabkitError as error:
-        assert str(error) == "the helper process ended with status -9 in the middle.", error
+        assert str(error) == "the helper process was killed by SIGKILL in the middle.", error
     else:
         raise AssertionError("nothing was said")
     """,

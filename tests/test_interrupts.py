@@ -161,7 +161,7 @@ class TestTheCommand:
     os.kill(helper, signal.SIGKILL)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 1, said
-    why = "the helper process ended with status -9 in the middle"
+    why = "the helper process was killed by SIGKILL in the middle"
     folder = partial_run(why)
     last = said.splitlines()[-1]
     assert last == f"labkit: {why}; what was measured so far is saved in {folder}.", said

@@ -175,7 +175,7 @@ class TestAKilledProcess:
                         os.kill(session._process.pid, signal.SIGKILL)
                         number = -1
         except LabkitError as error:
-            assert "status -9" in str(error), error
+            assert "killed by SIGKILL" in str(error), error
         else:
             raise AssertionError("it was not killed")
         left = there() - before

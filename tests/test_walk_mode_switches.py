@@ -198,7 +198,7 @@ class TestKilled:
             try:
                 experiment.run("bench_walks:killed_on_the_way", plan)
             except LabkitError as error:
-                assert "ended with status -9" in str(error), error
+                assert "was killed by SIGKILL" in str(error), error
             else:
                 raise AssertionError("nothing was said")
         """,

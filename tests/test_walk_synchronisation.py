@@ -106,6 +106,19 @@ def test_without_system_v_the_rest_is_shown(world: World) -> None:
     )
 
 
+def test_a_refused_semaphore_is_no_taken_key(world: World) -> None:
+    world.passes(
+        """
+        from labkit import claims, walkthroughs
+        (note,) = walkthroughs.observe("synchronisation", {"rounds": 1000})["notes"]
+        assert "EINVAL: SEMMSL" in note and "taken" not in note, note
+        for row in claims.examine(only=["waiting-switches", "killed-holder"]):
+            assert row["verdict"] == "not tried here" and "SEMMSL" in row["observed"], row
+    """,
+        sysctl={"kernel.sem": "0 0 0 0"},
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -134,7 +147,7 @@ def test_killed_at_any_step_nothing_is_left(world: World) -> None:
             try:
                 experiment.run("bench_walks:killed_at_step", {"step": step})
             except LabkitError as error:
-                assert "ended with status -9" in str(error), error
+                assert "was killed by SIGKILL" in str(error), error
             else:
                 raise AssertionError("nothing was said")
     """,

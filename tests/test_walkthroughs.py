@@ -259,7 +259,7 @@ class TestExperiments:
             try:
                 experiment.run("bench_stage:made_then_killed")
             except LabkitError as error:
-                assert "ended with status -9" in str(error), error
+                assert "was killed by SIGKILL" in str(error), error
             else:
                 raise AssertionError("nothing was said")
         """,
@@ -278,7 +278,7 @@ class TestExperiments:
                 try:
                     experiment.run("bench_stage:killed_at_step", plan)
                 except LabkitError as error:
-                    assert "ended with status -9" in str(error), error
+                    assert "was killed by SIGKILL" in str(error), error
                 else:
                     raise AssertionError("nothing was said")
         """,
@@ -355,3 +355,11 @@ class TestCommand:
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert "Traceback" not in done.stderr
+
+
+def test_a_killed_actor_is_named_as_often_as_it_is_told(world: World) -> None:
+    world.passes("""
+        from labkit.harness import experiment
+        said = experiment.run("bench_stage:told_after_its_death").value
+        assert said == ["the reader was killed by SIGKILL."] * 3, said
+    """)

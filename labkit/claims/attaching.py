@@ -262,9 +262,9 @@ CLAIMS = [
     Claim(
         id="read-only-fault",
         topic=TOPIC,
-        claim="Writing to a segment that is attached for reading only ends the process with"
-        " SIGSEGV, whatever the segment's mode.",
-        source="shmop(2), signal(7)",
+        claim="Writing to a segment that is attached for reading only raises SIGSEGV, although its"
+        " mode allows to write.",
+        source="shmop(2), signal(7), sigaction(2)",
         experiment=_read_only,
         holds=lambda f: f["reading"] == "SIGSEGV" and f["plain"] == "nothing happened",
         observed="A process wrote where it had attached with 0: {plain}; with SHM_RDONLY:"

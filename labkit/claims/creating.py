@@ -130,6 +130,7 @@ def _another(lab: Lab) -> Found:
             return []
         return [
             answer(system_v.shmget, segment.key, 0, 0o600),
+            answer(system_v.shmget, segment.key, 0, 0),
             answer(system_v.shmat, segment.id),
             answer(system_v.shmat, segment.id, 0, SHM_RDONLY),
         ]
@@ -137,9 +138,16 @@ def _another(lab: Lab) -> Found:
     answers = lab.child(work).value
     if not answers:
         raise NotHere(f"no process can become user {user} here; try it outside the container.")
-    find, attach, read = answers
+    find, bare, attach, read = answers
     return Found(
-        {"user": user, "find": find, "attach": attach, "read": read, "owner": os.geteuid()},
+        {
+            "user": user,
+            "find": find,
+            "bare": bare,
+            "attach": attach,
+            "read": read,
+            "owner": os.geteuid(),
+        },
         _row(segment.id),
     )
 
@@ -285,12 +293,15 @@ CLAIMS = [
     Claim(
         id="other-users",
         topic=TOPIC,
-        claim="A segment of mode 0600 is refused to other users, by its key and by its identifier.",
-        source="sysvipc(7), shmop(2), ERRORS",
+        claim="Other users cannot attach a segment of mode 0600; shmget refuses it to them by its"
+        " key only if they ask for permission bits.",
+        source="sysvipc(7), shmget(2), ERRORS, shmop(2), ERRORS",
         experiment=_another,
-        holds=lambda f: f["find"] == f["attach"] == f["read"] == "EACCES",
-        observed="User {user} asked for a segment of user {owner}: shmget {find}, shmat {attach},"
-        " shmat to read only {read}.",
+        holds=lambda f: (
+            f["find"] == f["attach"] == f["read"] == "EACCES" and f["bare"] == "accepted"
+        ),
+        observed="User {user} asked for a segment of user {owner}: shmget {find} with the bits"
+        " 0600, {bare} with none; shmat {attach}, shmat to read only {read}.",
     ),
     Claim(
         id="own-mode",

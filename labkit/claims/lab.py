@@ -14,7 +14,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from errno import errorcode
+from errno import EINVAL, errorcode
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -124,8 +124,21 @@ class Lab:
         return queue
 
     def semaphore(self, value: int) -> int:
-        """A new set of one System V semaphore: its id."""
-        made = system_v.semget(self.key("sysv_sem"), 1, IPC_CREAT | IPC_EXCL | 0o600)
+        """A new set of one System V semaphore: its id.
+
+        Raises:
+            NotHere: a set may not have even one. semget(2), EINVAL
+        """
+        try:
+            made = system_v.semget(self.key("sysv_sem"), 1, IPC_CREAT | IPC_EXCL | 0o600)
+        except OSError as error:
+            if error.errno != EINVAL:
+                raise
+            raise NotHere(
+                "no System V semaphore may be made here (EINVAL), as SEMMSL, the first number of"
+                " kernel.sem, is 0; sysctl -w kernel.sem='32000 1024000000 500 32000' sets the"
+                " kernel's defaults."
+            ) from error
         self._semaphores.append(made)
         system_v.set_semaphore(made, value)
         return made

@@ -150,10 +150,27 @@ def _boundaries(lab: Lab) -> Found:
         os.write(writing, text.encode())
         system_v.msgsnd(queue, text.encode())
     pipe, first, second = _reading(reading), _receiving(queue), _receiving(queue)
+    packets = _packets(lab)
     return Found(
-        {"pipe": pipe, "queue": [first, second]},
-        [Evidence("read(2) of 64 bytes", pipe), Evidence("msgrcv(2) of 64 bytes", first)],
+        {"pipe": pipe, "queue": [first, second], "packets": packets},
+        [
+            Evidence("read(2) of 64 bytes", pipe),
+            Evidence("read(2) of 64 bytes, O_DIRECT", packets[0]),
+            Evidence("msgrcv(2) of 64 bytes", first),
+        ],
     )
+
+
+def _packets(lab: Lab) -> list[str]:
+    """Two reads of a pipe in packet mode after two writes. O_DIRECT of pipe2(2)"""
+    try:
+        ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT)
+    except OSError as error:  # EINVAL: not known here
+        return [f"refused ({name_of(error)})"]
+    reading, writing = map(lab.keep, ends)
+    for text in ("one", "two"):
+        os.write(writing, text.encode())
+    return [_reading(reading), _reading(reading)]
 
 
 def _full(lab: Lab) -> Found:
@@ -329,7 +346,7 @@ CLAIMS = [
         topic=TOPIC,
         said="It only get deleted when shared memory is deleted using shmctl().",
         claim="What is in a segment stays until the segment is deleted with shmctl.",
-        source="shmctl(2), sysvipc(7), ipc_namespaces(7), logind.conf(5)",
+        source="shmctl(2), sysvipc(7), proc_sys_kernel(5), ipc_namespaces(7), logind.conf(5)",
         experiment=_until_removed,
         holds=lambda f: (
             f["read"] == f["writer_gone"] == f["all_gone"] == f["written"]
@@ -339,8 +356,9 @@ CLAIMS = [
         ),
         always=lambda f: f["marked"] != f["written"],
         condition="shmctl only marks it; it goes at the last detach. It goes without shmctl when"
-        " the machine restarts, when its IPC namespace ends, or where RemoveIPC= of systemd's"
-        " logind removes a user's objects at logout; and a later write overwrites it.",
+        " the machine restarts, when its IPC namespace ends, where RemoveIPC= of systemd's logind"
+        " removes a user's objects at logout, or at the last detach where kernel.shm_rmid_forced is"
+        " 1; and a later write overwrites it.",
         observed="It held '{read}' after being read, '{writer_gone}' after the writer's end,"
         " '{all_gone}' after everybody's, and '{marked}' after IPC_RMID while still attached;"
         " listed after the last detach: {listed}, shmat {after}.",
@@ -359,11 +377,14 @@ CLAIMS = [
         id="boundaries",
         topic=TOPIC,
         claim="A queue keeps messages apart; a pipe is a stream of bytes and doesn't.",
-        source="pipe(7), msgop(2)",
+        source="pipe(7), pipe2(2), O_DIRECT, msgop(2)",
         experiment=_boundaries,
         holds=lambda f: f["pipe"] == "onetwo" and f["queue"] == ["one", "two"],
+        always=lambda f: f["packets"] != ["one", "two"],
+        condition="A pipe made with O_DIRECT (pipe2) is in packet mode: each write of at most"
+        " PIPE_BUF bytes is a packet of its own, and each read takes one.",
         observed="'one' and 'two' were sent; one read of the pipe gave '{pipe}', two receives from"
-        " the queue gave {queue}.",
+        " the queue gave {queue}, two reads of a pipe in packet mode: {packets}.",
     ),
     Claim(
         id="room-is-bounded",

@@ -253,7 +253,7 @@ CLAIMS = [
         said="The problem with pipes, fifo & message queues is that mode switches are involved",
         claim="A message through a pipe, a FIFO or a message queue takes mode switches at both"
         " ends: a system call to send it, and another to receive it.",
-        source="pipe(7), fifo(7), msgop(2), mq_overview(7)",
+        source="write(2), read(2), msgop(2), mq_send(3), mq_receive(3), pipe(7), fifo(7)",
         experiment=_calls,
         holds=lambda f: f["fewest"] >= 2,
         observed="One message took these system calls: {calls}.",
@@ -282,12 +282,13 @@ CLAIMS = [
         topic=TOPIC,
         said="access to user space memory does not require a mode switch",
         claim="Reading and writing attached shared memory takes no mode switch.",
-        source="shmop(2), getrusage(2)",
+        source="shmop(2), getrusage(2), shmctl(2), SHM_LOCK, mlock(2)",
         experiment=_user_memory,
         holds=lambda f: f["calls"] == 0 and f["again"] == 0,
         always=lambda f: f["first"] == 0,
-        condition="The first touch of a page is a page fault, which enters the kernel; only pages"
-        " that were touched before, and not swapped out since, need no switch.",
+        condition="The first touch of a page that is not mapped yet is a page fault, which enters"
+        " the kernel. A page needs no switch once it is mapped and not swapped out: touched before,"
+        " mapped along with its neighbours, or locked (SHM_LOCK keeps it from being swapped out).",
         observed="Writing {pages} pages of a new segment took {first} page faults, writing them"
         " again {again}, and {calls} system calls.",
     ),

@@ -1,9 +1,11 @@
 """How quick shared memory is beside the others: measured, in one run, by the harness."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from labkit.claims.claim import Claim, Evidence, Found, NotHere
+from labkit.kernel import cpus
 from labkit.progress import Progress
 from labkit.units import format_count, format_size, format_time
 
@@ -28,7 +30,8 @@ def measure(progress: Callable[[Progress], None] | None = None) -> Found:
         mechanisms=list(MECHANISMS),
         sizes=list(SIZES),
         patterns="latency",
-        placements=["same-cpu", "cross-cpu"],
+        # One CPU has no other to cross to.
+        placements=["same-cpu", "cross-cpu"] if len(cpus.allowed()) > 1 else ["same-cpu"],
         waiting=["futex", "spin"],
         budget=BUDGET_S,
     )
@@ -43,10 +46,12 @@ def found_in(rows: list[dict[str, Any]]) -> Found:
     """The facts in a summary's rows.
 
     Raises:
-        NotHere: shared memory and another mechanism were not measured in one placement.
+        NotHere: shared memory and another mechanism were not measured in one placement, or no
+            number that a verdict could rest on was steady.
     """
     measured = [row for row in rows if row["status"] == "ok"]
-    leads, told = [], []
+    leads: list[_Lead] = []
+    told = []
     for row in measured:
         others = [
             each
@@ -58,24 +63,47 @@ def found_in(rows: list[dict[str, Any]]) -> Found:
         if row["waiting"] == "kernel" or not others:
             continue
         quickest = min(others, key=_ns)
-        leads.append(_ns(quickest) / _ns(row))
+        leads.append(_lead(quickest, row))
         told.append(
             f"{_cell(row)}, {row['waiting']} {format_time(_ns(row))}"
             f" ({quickest['mechanism']} {format_time(_ns(quickest))})"
         )
     if not leads:
         raise NotHere("shared memory and another mechanism could not be measured side by side.")
+    for which in (max, min):  # does the best, and does the least, reach what is clearly quicker?
+        if which(each.low for each in leads) < CLEARLY <= which(each.high for each in leads):
+            raise NotHere(
+                "the times of this run are not steady enough for a verdict, as their 95 %"
+                f" intervals leave open whether it is {CLEARLY:g} times as quick:"
+                f" {'; '.join(told)}; try again while the machine does nothing else."
+            )
+    best, least = max(each.middle for each in leads), min(each.middle for each in leads)
     lines = [f"{row['mechanism']} {row['waiting']} {_cell(row)} {_ns(row):.0f}" for row in measured]
     return Found(
         {
-            "best_lead": max(leads),
-            "least_lead": min(leads),
-            "best": format_count(max(leads)),
-            "least": format_count(min(leads)),
+            "best_lead": max(each.low for each in leads),
+            "least_lead": min(each.low for each in leads),
+            "best": format_count(best),
+            "least": format_count(least),
             "told": told,
         },
         [Evidence("labkit compare, latency, ns_per_message", ", ".join(lines))],
     )
+
+
+class _Lead(NamedTuple):
+    """How many times as quick one is as another, and between what, by the times' intervals."""
+
+    low: float
+    middle: float
+    high: float
+
+
+def _lead(other: dict[str, Any], row: dict[str, Any]) -> _Lead:
+    middle = _ns(other) / _ns(row)
+    if not all(each["ns_high"] > each["ns_low"] > 0 for each in (other, row)):
+        return _Lead(0.0, middle, math.inf)  # measured too seldom for an interval
+    return _Lead(other["ns_low"] / row["ns_high"], middle, other["ns_high"] / row["ns_low"])
 
 
 def _ns(row: dict[str, Any]) -> float:

@@ -42,6 +42,7 @@ def _lost_update(lab: Lab) -> Found:
 
 def _killed_holder(lab: Lab) -> Found:
     values, tries, evidence = {}, {}, []
+    given_back = ""
     for name, flags in (("plain", 0), ("undo", SEM_UNDO)):
         semaphore = lab.semaphore(1)
 
@@ -54,11 +55,15 @@ def _killed_holder(lab: Lab) -> Found:
         values[name] = status.semaphores[0].value
         tries[name] = answer(system_v.semop, semaphore, -1, IPC_NOWAIT)
         evidence.append(Evidence(f"{status.where}, {name}", status.line))
+        if not flags:
+            system_v.set_semaphore(semaphore, 1)
+            given_back = answer(system_v.semop, semaphore, -1, IPC_NOWAIT)
     return Found(
         {
             "killed": killed,
             "plain": values["plain"],
             "plain_next": tries["plain"],
+            "given_back": given_back,
             "undo": values["undo"],
             "undo_next": tries["undo"],
         },
@@ -116,17 +121,19 @@ CLAIMS = [
     Claim(
         id="killed-holder",
         topic=TOPIC,
-        claim="A process that is killed while it holds a semaphore leaves it taken for ever, unless"
-        " it took it with SEM_UNDO.",
-        source="semop(2), SEM_UNDO",
+        claim="A process that is killed while it holds a System V semaphore leaves it taken until"
+        " somebody else gives it back, unless it took it with SEM_UNDO.",
+        source="semop(2), SEM_UNDO, semctl(2), SETVAL",
         experiment=_killed_holder,
         holds=lambda f: (
             f["plain"] == 0
             and f["plain_next"] == "EAGAIN"
             and f["undo"] == 1
+            and f["given_back"] == "accepted"
             and f["undo_next"] == "accepted"
         ),
         observed="After its holder had died of {killed}, the semaphore was {plain} and the next one"
-        " got {plain_next}; taken with SEM_UNDO it was {undo}, and the next one was {undo_next}.",
+        " got {plain_next}, after SETVAL {given_back}; taken with SEM_UNDO it was"
+        " {undo}, and the next one was {undo_next}.",
     ),
 ]

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -109,9 +110,7 @@ class Session:
         self._complaints.seek(0)
         said = self._complaints.read().decode(errors="replace").strip().splitlines()
         last = f": {said[-1]}" if said else ""
-        raise HelperDied(
-            f"the helper process ended with status {status} in the middle{last}.", status
-        )
+        raise HelperDied(f"the helper process {_how(status)} in the middle{last}.", status)
 
     def go(self) -> None:
         """Let it measure: due once after its event `ready`."""
@@ -137,6 +136,16 @@ class Session:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _how(status: int) -> str:
+    """How a process ended, from its exit status or minus the number of a signal."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has a number only, signal(7)
+        return f"was killed by signal {-status}"
 
 
 def _not_started(error: OSError) -> str:

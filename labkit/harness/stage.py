@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from labkit.errors import LabkitError
 from labkit.harness.actor import Memory, fork_actor, sleeping_in
@@ -76,12 +76,14 @@ class Player:
         name: what narration calls it, "the parent".
         pid: its process id.
         alive: whether it was not yet seen to end.
+        status: its wait status once it was reaped, None before. wait(2)
     """
 
     def __init__(self, stage: "Stage", name: str, pid: int, orders: socket.socket) -> None:
         self.name = name
         self.pid = pid
         self.alive = True
+        self.status: int | None = None
         self._stage = stage
         self._orders = orders
         self._parent: Player | None = None
@@ -115,8 +117,22 @@ class Player:
         return Outcome(answer["result"], answer["error"])
 
     def finished(self) -> bool:
-        """Whether the call that was begun has an outcome already."""
-        return bool(select.select([self._orders], [], [], 0)[0])
+        """Whether the call that was begun has an outcome already.
+
+        Raises:
+            ActorDied: it never will.
+            HungUp: nobody waits for the results any more.
+        """
+        self._stage.listened_to()
+        try:
+            return bool(self._orders.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)) or self._dies()
+        except BlockingIOError:
+            return False
+        except OSError:
+            return self._dies()
+
+    def _dies(self) -> NoReturn:
+        raise ActorDied(self.name, self.end())
 
     def falls_asleep(self) -> None:
         """Wait until the kernel has put it to sleep in the call that was begun.
@@ -126,7 +142,7 @@ class Player:
         """
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            asleep = sleeping_in(self.pid)
+            asleep = self.status is None and sleeping_in(self.pid)
             if self.finished():  # else it sleeps only because it waits for orders
                 raise LabkitError(f"{self.name} did not have to wait.")
             if asleep:
@@ -195,9 +211,9 @@ class Player:
     def wait(self, child: "Player") -> int:
         """Have it reap a child: the wait status. wait(2)"""
         self._tell({"do": "wait", "pid": child.pid})
-        status = int(self._answer())
+        child.status = int(self._answer())
         child.gone()
-        return status
+        return child.status
 
     def exit(self, status: int = 0) -> None:
         """Have it end, and be reaped."""
@@ -207,18 +223,21 @@ class Player:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal that ends it, and reap it."""
-        os.kill(self.pid, number)
+        if self.status is None:
+            os.kill(self.pid, number)
         self.end()
 
     def end(self) -> int:
-        """Wait until it has ended and reap it: the wait status."""
+        """Wait until it has ended and reap it: the wait status, also when asked again."""
+        if self.status is not None:  # a process is reaped once, wait(2)
+            return self.status
         parent = self._parent
         if parent is not None and parent.alive:
             return parent.wait(self)
         # A child of a parent that is gone has become ours: the stage is a subreaper.
-        status = os.waitpid(self.pid, 0)[1]
+        self.status = os.waitpid(self.pid, 0)[1]
         self.gone()
-        return status
+        return self.status
 
     def gone(self) -> None:
         """Take note that it has ended."""
@@ -231,20 +250,23 @@ class Player:
         return self._orders
 
     def _tell(self, order: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        self._stage.listened_to()
         text = json.dumps(order).encode()
         try:
             socket.send_fds(self._orders, [text], descriptors or [])
         except OSError:
-            raise ActorDied(self.name, self.end()) from None
+            self._dies()
 
     def _answer(self, patience_s: float = PATIENCE_S) -> Any:
+        if not self.alive:
+            self._dies()
         self._stage.await_readable(self._orders, patience_s, self.name)
         try:
             text = self._orders.recv(1 << 20)
         except OSError:
             text = b""
         if not text:
-            raise ActorDied(self.name, self.end())
+            self._dies()
         answer = json.loads(text)
         if "refused" in answer:
             raise Refused(answer["refused"], answer["why"])
@@ -314,6 +336,16 @@ class Stage:
             raise HungUp("nobody waits for the results any more.")
         if not ready:
             raise LabkitError(f"{name} gave no answer for {patience_s:g} s.")
+
+    def listened_to(self) -> None:
+        """Make sure that somebody waits for the results: cheap, for loops and between steps.
+
+        Raises:
+            HungUp: nobody does any more.
+        """
+        # Nothing is sent to us after the plan, so that it can be read means that it hung up.
+        if select.select([self._lifeline], [], [], 0)[0]:
+            raise HungUp("nobody waits for the results any more.")
 
     def leave(self) -> None:
         """End all actors, youngest first, and remove all objects."""

@@ -22,7 +22,7 @@ import posix_ipc
 import sysv_ipc
 
 from labkit.errors import LabkitError
-from labkit.kernel import ledger
+from labkit.kernel import ledger, system_v
 from labkit.kernel.ledger_file import FOLDER, LARGEST_KEY, POSIX, SYSTEM_V, Entry
 from labkit.kernel.leftovers import examine
 from labkit.kernel.refusals import REFUSALS, error_number
@@ -255,9 +255,21 @@ class Objects:
                     made = make(key)
                     self._made(entry, int(made.id), made.remove)
                     return int(made.id)
-            except sysv_ipc.ExistentialError:
-                continue
+            except sysv_ipc.ExistentialError as error:
+                # It stands for EINVAL too, and keeps the number to itself.
+                if not _is_taken(kind, key):
+                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
         raise LabkitError(f"{ATTEMPTS} random System V keys were all taken; look at `ipcs -a`.")
+
+
+def _is_taken(kind: str, key: int) -> bool:
+    """Whether a System V object has this key, ours or somebody else's. ENOENT: none has."""
+    look = {
+        "sysv_shm": lambda: system_v.shmget(key, 0, 0),
+        "sysv_mq": lambda: system_v.msgget(key, 0),
+        "sysv_sem": lambda: system_v.semget(key, 0, 0),
+    }[kind]
+    return system_v.refusal(look) != "ENOENT"
 
 
 def map_shared(descriptor: int, size: int) -> mmap.mmap:

@@ -270,7 +270,7 @@ class Channel:
             OpenCell("throughput", self.size, "all", through, [self._channel], None)
             for through in (self.shares, False)
         )
-        engine = _engine(self.kind.verbs)
+        engine = _engine(self.kind.verbs, self._stage.listened_to)
         cells = [copying, in_place]
         self._pair = Pair(self._shared, cells, engine, pinned, self._stage.lifeline)
         self.pids: dict[End, int] = dict(self._pair.pids)
@@ -318,7 +318,10 @@ class Channel:
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT  # whoever reads its status is to find it
         ended = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
         for pid in self.pids.values():
-            event = os.waitid(os.P_PID, pid, look)  # a tracer is told of stops, too
+            try:
+                event = os.waitid(os.P_PID, pid, look)  # a tracer is told of stops, too
+            except ChildProcessError:  # reaped already
+                return True
             if event is not None and event.si_code in ended:
                 return True
         return bool(select.select([self._stage.lifeline], [], [], 0)[0])
@@ -554,14 +557,20 @@ def channel(
         made.close()
 
 
-def _engine(verbs: Verbs) -> Engine:
+def _engine(verbs: Verbs, look: Callable[[], None]) -> Engine:
+    """Compiled loops; `look` is called before each function, as compiling takes its time."""
     compiler = Compiler()
+
+    def compiled_one(function: Callable[..., Any], signature: Any) -> Any:
+        look()
+        return compiler.compile(function, signature)
+
     loops: dict[str, Callable[..., Any]] = {"source": send_one, "sink": receive_one}
     signature = compiler.loop_signature(2, send_one.__code__.co_argcount - 2)
-    compiled = {name: compiler.compile(loop, signature) for name, loop in loops.items()}
+    compiled = {name: compiled_one(loop, signature) for name, loop in loops.items()}
     each = (verbs.claim, verbs.publish, verbs.peek, verbs.release)
     return Engine(
-        "compiled", compiled, Verbs(*(compiler.compile(verb, compiler.verb) for verb in each))
+        "compiled", compiled, Verbs(*(compiled_one(verb, compiler.verb) for verb in each))
     )
 
 

@@ -7,6 +7,7 @@ release, ISO C11, 7.17.3); what no order gives is that nothing comes between the
 
 import ctypes
 import os
+from collections.abc import Callable
 from typing import Any
 
 from labkit.harness.actor import Memory
@@ -81,10 +82,15 @@ _LOOPS = {
 _compiled: dict[str, Any] = {}
 
 
-def prepare() -> None:
-    """Compile everything, so that processes forked from here have it."""
+def prepare(look: Callable[[], None]) -> None:
+    """Compile everything, so that processes forked from here have it.
+
+    Args:
+        look: called before each, as compiling takes its time: it may raise to end that.
+    """
     compiler = Compiler()
     for name, function in _LOOPS.items():
+        look()
         _compiled[name] = compiler.compile(function, compiler.loop_signature(0, 4))
 
 

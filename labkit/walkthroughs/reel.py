@@ -27,6 +27,10 @@ _BETWEEN = {
  TAKEN, BACK, AGAIN, FOUND, IN_PLACE, ALL) = range(18)  # fmt: skip
 
 
+def _calls(number: int) -> str:
+    return "1 system call" if number == 1 else f"{number} system calls"
+
+
 @dataclass
 class Counts:
     """What was counted of one message so far."""
@@ -629,15 +633,17 @@ class Reel:
         sent, found = (self._calls_of(end) for end in ("producer", "consumer"))
         shares = self._way.shares
         if shares and not sent:
-            first = "nobody sleeps, so it makes no system call at all"
+            first = "and nobody sleeps, so it makes no system call at all"
         else:
-            first = f"system calls: {sent}, though nobody sleeps"
+            first = f"with {_calls(sent)}, though nobody sleeps"
         if shares and not found:
-            second = "the message is there, so no system call either"
+            second = "and the message is there, so no system call either"
         else:
-            second = f"system calls: {found}, though nobody has to wait"
+            second = f"with {_calls(found)}, though nobody has to wait"
         verdict = (
-            "A message through the kernel is in it twice, whoever comes first."
+            "A message through the kernel takes two calls, one in and one out, whoever comes first."
+            if not shares and sent == found == 1
+            else f"A message through the kernel takes {_calls(sent + found)}, whoever comes first."
             if not shares
             else "When nobody waits, nobody needs the kernel."
             if not sent + found
@@ -649,13 +655,13 @@ class Reel:
             self._summed(
                 AGAIN, parts[0], "A second message: the producer is first",
                 f"""Counted anew: this time the producer sends before anybody asks. It does the
-                same as before, and {first}.""",
-                f"the producer is first; {first}.", f"{call};" if call else "",
+                same as before, {first}.""",
+                f"the producer is first, {first}.", f"{call};" if call else "",
             ),
             self._summed(
                 FOUND, parts[1] or parts[0][-1:], "The message is there already",
-                f"""The consumer comes later, and {second}. {verdict}""",
-                f"the consumer comes later; {second}.", f"{last};" if last else "",
+                f"""The consumer comes later, {second}. {verdict}""",
+                f"the consumer comes later, {second}.", f"{last};" if last else "",
             ),
         ]  # fmt: skip
 
