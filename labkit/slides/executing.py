@@ -78,8 +78,14 @@ def execute(notebook: Any, path: Path, shown_as: Shown, cell_s: int = CELL_S) ->
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+    begun = [0]
+
+    def begin(cell: Any, cell_index: int) -> None:
+        begun.append(cell_index)
+
     client = NotebookClient(
         notebook,
+        on_cell_execute=begin,
         timeout=cell_s,
         startup_timeout=START_S,
         kernel_name="python3",
@@ -91,26 +97,24 @@ def execute(notebook: Any, path: Path, shown_as: Shown, cell_s: int = CELL_S) ->
             client.execute(stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         value = " ".join(str(error.evalue).split())
-        raise LabkitError(f"{path}: {_stopped(notebook)} ({error.ename}: {value}).") from None
+        raise LabkitError(
+            f"{path}: {_stopped(notebook, begun[-1])} ({error.ename}: {value})."
+        ) from None
     except CellTimeoutError:
-        raise LabkitError(f"{path}: {_stopped(notebook)} (it took more than {cell_s} s).") from None
+        raise LabkitError(
+            f"{path}: {_stopped(notebook, begun[-1])} (it took more than {cell_s} s)."
+        ) from None
     except DeadKernelError:
-        raise LabkitError(f"{path}: {_stopped(notebook)} (its kernel died).") from None
+        raise LabkitError(f"{path}: {_stopped(notebook, begun[-1])} (its kernel died).") from None
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise LabkitError(f"{path}: no kernel could be started for it ({said}).") from None
 
 
-def _stopped(notebook: Any) -> str:
-    """Which cell was the last to begin; the ones after it have neither number nor output."""
-    began = [
-        number
-        for number, cell in enumerate(notebook.cells, 1)
-        if cell.cell_type == "code"
-        and cell.metadata.get("execution", {}).get("iopub.execute_input")
-    ]
-    number = began[-1] if began else 1
-    source = " ".join(notebook.cells[number - 1].source.split())
+def _stopped(notebook: Any, index: int) -> str:
+    """The words for a cell that was not done; a dying kernel may not even say that it began."""
+    number = index + 1
+    source = " ".join(notebook.cells[index].source.split())
     shown = source if len(source) <= _SHOWN else f"{source[: _SHOWN - 3]}..."
     return f"cell {number} failed, {shown!r}"
 

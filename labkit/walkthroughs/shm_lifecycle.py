@@ -493,13 +493,13 @@ def _posix(stage: Stage, steps: Steps) -> None:
         'shm_unlink("/name");',
         [
             Evidence("the name", f"stat {path}", "there" if there else "no such file"),
-            Evidence("the mapping", found.where, found.line) if found else lab_missing(actor),
+            Evidence("the mapping", found.where, found.line) if found else _missing(actor),
         ],
     )
     actor.exit()
 
 
-def lab_missing(actor: Player) -> Evidence:
+def _missing(actor: Player) -> Evidence:
     """Said where a mapping was expected and none is."""
     return Evidence("the mapping", f"/proc/{actor.pid}/smaps", "gone")
 
