@@ -90,7 +90,7 @@ def test_the_thorough_one_has_every_cell(folder: Path) -> None:
         ("patterns", PATTERNS),
     ]:
         assert set(settings[name]) == set(all_there_are)
-    asked = build_request(thorough=True, cpus=2).cells()
+    asked = build_request(sizes=settings["sizes"], thorough=True, cpus=2).cells()
     here = [tuple(row) for row in run.summary[list(CELL_COLUMNS)].itertuples(index=False)]
     assert [tuple(vars(cell).values()) for cell in asked] == here
     assert run.machine["duration_s"] < 300
