@@ -153,7 +153,7 @@ def commands(ctx: click.Context) -> None:
     "sizes",
     multiple=True,
     metavar="BYTES",
-    help="Payload of a message: 64, 4K, 1M; by default six from 8 to 1M.",
+    help="Payload of a message: 64, 4K, 1M; by default six from 8 to 1M (thorough: four).",
 )
 @_several("--pattern", "patterns", of=f"{_one_of(PATTERNS)}; by default both.")
 @_several(

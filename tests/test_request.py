@@ -257,7 +257,7 @@ def test_a_thorough_request_takes_all_there_is() -> None:
     cells = request.cells()
     assert all(cell.impossible() is None for cell in cells)
     assert len(set(cells)) == len(cells)
-    assert {cell.message_size for cell in cells if cell.engine == "python"} == {8}
+    assert {cell.message_size for cell in cells if cell.engine == "python"} == {64}
     assert {(c.waiting, c.copy, c.placement) for c in cells if c.engine == "compiled"} == {
         (c.waiting, c.copy, c.placement) for c in cells if c.engine == "python"
     }

@@ -26,6 +26,7 @@ ENGINES = ("compiled", "python")
 VERIFICATIONS = ("ends", "full")
 
 DEFAULT_SIZES = (8, 64, 512, 4096, 65536, 1 << 20)
+THOROUGH_SIZES = (64, 4096, 65536, 1 << 20)  # with six, five minutes are four repeats
 DEFAULT_PLACEMENTS = ("same-cpu", "cross-cpu")
 DEFAULT_WAITINGS = ("futex", "spin")
 DEFAULT_BUDGET = 60.0  # seconds
@@ -223,7 +224,7 @@ def build_request(
     chosen, own = _mechanisms(mechanisms, known.names(extra=thorough))
     return Request(
         mechanisms=chosen,
-        sizes=_sizes(sizes),
+        sizes=_sizes(sizes, THOROUGH_SIZES if thorough else DEFAULT_SIZES),
         patterns=_names("pattern", patterns, PATTERNS, PATTERNS),
         placements=chosen_placements,
         waiting=_names("waiting", waiting, WAITINGS, WAITINGS if thorough else DEFAULT_WAITINGS),
@@ -337,9 +338,9 @@ def _unknown(kind: str, name: str, allowed: Sequence[str]) -> RequestError:
     return RequestError(f"there is no {kind} {shown(name)}{meant}; it is one of {listed}.")
 
 
-def _sizes(given: Sizes) -> tuple[int, ...]:
+def _sizes(given: Sizes, default: tuple[int, ...]) -> tuple[int, ...]:
     if given is None:
-        return DEFAULT_SIZES
+        return default
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes | bytearray)
     parts: list[Any] = list(given) if several else [given]  # type: ignore[arg-type]
     sizes: list[int] = []
