@@ -31,6 +31,8 @@ LABKIT = [sys.executable, "-m", "labkit"]
 
 # For each question the facts of one possible machine, and what is right there.
 FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
+    "00-1": ({"copies": 2}, 2),
+    "00-2": ({"round_trip_ns": 8000.0}, "b"),
     "01-1": ({"mode_switches": 2, "context_switches": 0}, "b"),
     "01-2": ({"system_calls": 2}, 2),
     "01-3": ({"calls_when_ready": 0, "calls_when_waiting": 2}, "b"),
@@ -67,6 +69,8 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
     "08-1": ({"smaller_refused": False, "larger_refused": True}, "b"),
     "08-2": ({"asked_bytes": 5000, "reported_bytes": 5000, "mapped_bytes": 8192}, "b"),
     "08-3": ({"holds": 17, "statements": 21}, 17),
+    "09-1": ({"changed": True, "ratio": 1.7}, "c"),
+    "09-2": ({"one_cpu": 1.1, "two_cpus": 3.0}, "b"),
     "10-1": ({"factor": 9.0}, "c"),
     "10-2": ({"failed": True, "wrong_message": True}, "b"),
 }
@@ -126,6 +130,11 @@ class TestQuestions:
         """A rule that always gave the same answer would be a written-down truth."""
         assert question("01-1").right({"mode_switches": 2, "context_switches": 2}) == "a"
         assert question("01-3").right({"calls_when_ready": 2, "calls_when_waiting": 2}) == "c"
+        assert question("00-2").right({"round_trip_ns": 120.0}) == "a"
+        assert question("00-2").right({"round_trip_ns": 3e6}) == "c"
+        assert question("09-1").right({"changed": False, "ratio": 1.02}) == "b"
+        assert question("09-2").right({"one_cpu": 2.0, "two_cpus": 1.1}) == "a"
+        assert question("09-2").right({"one_cpu": 1.1, "two_cpus": 1.2}) == "c"
         assert question("06-1").right({"factor": 5.0}) == "a"
         assert question("06-1").right({"factor": 0.5}) == "c"
         assert question("06-2").right({"factor_small": 2.0, "factor_large": 1.0}) == "c"
@@ -140,6 +149,7 @@ class TestQuestions:
             "06-4": {"low": dict.fromkeys(["pipe", "futex", "spin"], 1.0)}
             | {"high": dict.fromkeys(["pipe", "futex", "spin"], 2.0)},
             "07-1": {"expected": 100, "counted": 100},
+            "09-1": {"changed": False, "ratio": float("nan")},
         }
         for id, facts in unsettled.items():
             with pytest.raises(Undecided):
@@ -552,6 +562,7 @@ def test_the_store_says_nothing_when_all_is_well() -> None:
 def test_each_reveal_of_the_notebooks_finds_its_facts_in_what_was_observed() -> None:
     """The walkthroughs and the claims say what the questions ask for, under the names they use."""
     seen = {
+        "00-1": labkit.walk("mode_switches", mechanism="pipe", message="hello"),
         "01-1": (pipe := labkit.walk("mode_switches", mechanism="pipe")),
         "01-2": pipe,
         "01-3": labkit.walk("mode_switches", mechanism="pipe", beside="posix_shm", waiting="futex"),
@@ -564,7 +575,7 @@ def test_each_reveal_of_the_notebooks_finds_its_facts_in_what_was_observed() -> 
         **dict.fromkeys(("07-1", "07-2", "07-3"), labkit.walk("synchronisation")),
         **dict.fromkeys(("08-1", "08-2", "08-3"), labkit.check_claims(progress=False)),
     }
-    measured = [each.id for number in ("06", "10") for each in questions(number)]
+    measured = ["00-2", *(each.id for nb in ("06", "09", "10") for each in questions(nb))]
     assert sorted([*seen, *measured]) == sorted(each.id for each in questions())
     for id, observed in seen.items():
         asked = question(id)

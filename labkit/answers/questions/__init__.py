@@ -11,6 +11,7 @@ Asked = TypeVar("Asked", Question, Exercise)
 
 # Number of the notebook, and the file here with its questions.
 NOTEBOOKS = {
+    "00": "start_here",
     "01": "mode_switches",
     "02": "segment_life",
     "03": "persistence",
@@ -19,6 +20,7 @@ NOTEBOOKS = {
     "06": "copy_overhead",
     "07": "synchronisation",
     "08": "class_notes",
+    "09": "other_machines",
     "10": "own_mechanism",
 }
 
