@@ -4,7 +4,8 @@ import os
 import signal
 from typing import Any
 
-from labkit.harness.stage import ActorDied, Stage
+from labkit.harness.actor_handle import ActorDied
+from labkit.harness.stage import Stage
 from labkit.walkthroughs import recording
 from labkit.walkthroughs.step import Steps
 

@@ -11,7 +11,9 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.harness.stage import Stage
 from labkit.kernel import trace
-from labkit.walkthroughs import one_message, recording
+from labkit.walkthroughs import recording
+from labkit.walkthroughs.one_message import sight, watch
+from labkit.walkthroughs.one_message.watch import Watch
 from labkit.walkthroughs.step import Steps
 
 
@@ -23,21 +25,20 @@ def without_ptrace(stage: Stage, name: str, options: dict[str, Any]) -> Any:
 
     trace.why_not = lambda: "ptrace is refused, for this test"
     trace.Tracer.attach = refused  # type: ignore[assignment]
-    vars(one_message)["read_memory"] = refused
+    vars(sight)["read_memory"] = refused
     return recording.record(stage, name, options)
 
 
 def killed_on_the_way(stage: Stage, moment: int, who: str) -> Any:
     """A walkthrough one of whose processes is killed at the n-th moment of the traced message."""
-    note: Callable[..., None] = one_message._Watch._note
+    note: Callable[..., None] = Watch._note
 
     def note_or_kill(self: Any, *what: Any) -> None:
         note(self, *what)
         if self._stops and len(self._found.moments) == moment:
-            pids = self._channel.pids
-            os.kill(os.getpid() if who == "stage" else pids[who], signal.SIGKILL)
+            os.kill(os.getpid() if who == "stage" else self._pids[who], signal.SIGKILL)
 
-    vars(one_message)["_Watch"]._note = note_or_kill
+    vars(watch)["Watch"]._note = note_or_kill
     return recording.record(stage, "mode_switches", {"mechanism": "posix_shm"})
 
 

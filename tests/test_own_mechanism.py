@@ -13,6 +13,7 @@ from conftest import World
 from made_up import outcome, sample, samples
 
 import labkit
+from labkit import walkthroughs
 from labkit.errors import LabkitError, RequestError
 from labkit.harness.request import Cell, build_request
 from labkit.harness.run import Run
@@ -483,3 +484,75 @@ def test_the_code_in_the_engineers_page_is_the_code() -> None:
         assert any(quoted in source for source in sources), block
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / "docs" / link).exists(), link
+
+
+def watched(text: str, tmp_path: Path, name: str = "mine", **options: Any) -> dict[str, Any]:
+    """One message on its way through a mechanism with this text."""
+    place = tmp_path / f"{name}.py"
+    place.write_text(text)
+    return walkthroughs.observe("mode_switches", {"mechanism": place, **options})
+
+
+def not_watched(text: str, tmp_path: Path, **options: Any) -> str:
+    """Why one message through a mechanism with this text cannot be watched."""
+    with pytest.raises(LabkitError) as refused:
+        watched(text, tmp_path, **options)
+    return str(refused.value)
+
+
+class TestWatching:
+    """The walkthrough of one message takes somebody's own mechanism like any other."""
+
+    def test_shared_memory_that_yields(self, tmp_path: Path) -> None:
+        found = watched(TEXT, tmp_path, message="abcdefgh")
+        facts = found["facts"]
+        assert facts["mine, nobody waits: system calls"] == 0
+        assert facts["mine, the consumer waits: copies"] == 2
+        assert facts["mine, nobody waits, in place: copies"] == 0
+        if why_not() is None:
+            asked = facts["mine, the consumer waits: system calls in the trace"]
+            assert asked == facts["mine, the consumer waits: system calls by the loop"] > 0
+            assert any("sched_yield" in step["call"] for step in found["steps"])
+        seen = [line for step in found["steps"] for line in step["evidence"]]
+        segment = [line["value"] for line in seen if line["what"] == "the segment"]
+        assert segment
+        assert set(segment) == {"61 62 63 64 65 66 67 68"}
+
+    def test_a_kernels_buffer_beside_it(self, tmp_path: Path) -> None:
+        (tmp_path / "framed.py").write_text(FRAMED)
+        beside = str(tmp_path / "framed.py")
+        facts = watched(TEXT, tmp_path, beside=beside, placement="free")["facts"]
+        assert facts["framed, nobody waits: system calls"] == 2
+        assert facts["framed, nobody waits: copies"] == 2
+        assert facts["framed, nobody waits: arrived"] == "hello"
+        assert facts["mine, nobody waits: system calls"] == 0
+
+    def test_what_is_wrong_with_it_is_told(self, tmp_path: Path) -> None:
+        text = changed((PUBLISH, "return store_release(ch[FULL], 'x')"))
+        line = line_of(text, "'x'")
+        assert f"mine.py, line {line}" in not_watched(text, tmp_path)
+        with pytest.raises(RequestError, match="does not exist"):
+            walkthroughs.observe("mode_switches", {"mechanism": "./not_there.py"})
+        with pytest.raises(RequestError, match="beside itself"):
+            watched(TEXT, tmp_path, beside=tmp_path / "mine.py")
+
+    def test_its_death_is_told(self, tmp_path: Path) -> None:
+        crash = changed((PEEK, "while load_acquire(5) == 0:"))
+        said = not_watched(crash, tmp_path)
+        assert "the consumer was killed by SIGSEGV" in said
+        assert "an address where there is no memory" in said
+        leave = changed((CREATE, f"        import os; os._exit(7)\n{CREATE}"))
+        assert "left with status 7 while create()" in not_watched(leave, tmp_path)
+        assert "refused 5 B (EIO)" in not_watched(changed((RELEASE, "return -5")), tmp_path)
+
+    def test_another_message_than_was_sent_is_told(self, tmp_path: Path) -> None:
+        other = changed(
+            ("import load_acquire,", "import load_acquire, set_word,"),
+            (PUBLISH, "set_word(ch[PLACE], 0x58)\n    return store_release(ch[FULL], 1)"),
+        )
+        assert "where the producer had written" in not_watched(other, tmp_path)
+
+    @pytest.mark.slow
+    def test_one_that_never_says_a_message_is_there_does_not_hang(self, tmp_path: Path) -> None:
+        said = not_watched(changed((PUBLISH, "return 0")), tmp_path)
+        assert "the consumer (at message 1) made no progress" in said

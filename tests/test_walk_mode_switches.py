@@ -14,7 +14,7 @@ from labkit.kernel import cpus, trace
 from labkit.mechanisms import family, names
 from labkit.mechanisms.contract import Mechanism
 from labkit.player.drawing import faults
-from labkit.walkthroughs.reel import Counts
+from labkit.walkthroughs.mode_switches.frames import Counts
 
 SITUATIONS = ("the consumer waits", "nobody waits", "nobody waits, in place")
 COPIES = {"pipe_vmsplice": 1, "process_vm": 1}
@@ -234,9 +234,9 @@ class TestBadRequests:
             ({"waiting": "futexes"}, "did you mean 'futex'"),
             ({"waiting": "kernel"}, "there is no way of waiting"),
             ({"placement": "same"}, "there is no placement"),
-            ({"message": ""}, "1 to 8 letters"),
-            ({"message": "nine char"}, "1 to 8 letters"),
-            ({"message": 5}, "1 to 8 letters"),
+            ({"message": ""}, "1 to 8 ASCII characters"),
+            ({"message": "nine char"}, "1 to 8 ASCII characters"),
+            ({"message": 5}, "1 to 8 ASCII characters"),
             ({"message": "ä"}, "ASCII"),
             ({"message": "a\n"}, "ASCII"),
         ],

@@ -5,7 +5,7 @@ somebody looks at /proc. An actor reads one order at a time from its socket, as 
 answers each. It makes system calls through libc itself (ctypes), so that what is seen is the
 kernel's behaviour and no library's. It never outlives the stage that it belongs to.
 
-The side that tells it what to do is `labkit.harness.stage`.
+The side that tells it what to do is `labkit.harness.actor_handle`.
 """
 
 import ctypes

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import resource
-import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -117,7 +116,7 @@ def compare(
     except (KeyboardInterrupt, LabkitError) as stop:
         clean()  # a helper that was killed could not remove its objects itself
         if isinstance(stop, HelperDied) and collected.trying.get("file"):
-            raise LabkitError(_died_trying(stop.status, **collected.trying)) from None
+            raise stop.while_trying(**collected.trying) from None
         if not collected.rows:
             if isinstance(stop, KeyboardInterrupt):
                 stop.args = (interruption.NOTHING_MEASURED,)
@@ -149,15 +148,6 @@ def _cpu_seconds() -> float:
     """CPU time of this process and of all it has waited for, getrusage(2)."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _died_trying(status: int, file: str, doing: str) -> str:
-    """How the helper came to its end over a mechanism of somebody's own, before it measured."""
-    if status == -signal.SIGALRM:
-        return f"{file}: it did not come to its end while {doing}."
-    if status < 0:
-        return f"{file}: its process was killed by {signal.Signals(-status).name} while {doing}."
-    return f"{file}: its process left with status {status} while {doing}."
 
 
 class _Collected:

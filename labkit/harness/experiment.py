@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from labkit.errors import LabkitError
-from labkit.harness.session import Session
+from labkit.harness.session import HelperDied, Session
 from labkit.kernel.cleaning import clean
 from labkit.progress import Progress
 
@@ -39,6 +39,7 @@ def run(
     """
     found: Result | None = None
     notes: list[str] = []
+    trying: dict[str, str] = {}  # whose own file, and what the stage is doing with it
     try:
         with Session({"function": function, "arguments": arguments or {}}, STAGE) as session:
             for event in session.events():
@@ -46,11 +47,15 @@ def run(
                     found = Result(event["value"], event["notes"])
                 elif event["event"] == "note":
                     notes.append(event["text"])
+                elif event["event"] == "trying":
+                    trying = {name: event[name] for name in ("file", "doing")}
                 elif event["event"] == "stage" and progress is not None:
                     done, total = event["done"], event["total"]
                     progress(Progress(event["stage"], done, total, None, event["detail"]))
-    except BaseException:
+    except BaseException as stop:
         clean()  # a stage that was killed could not remove its objects itself
+        if isinstance(stop, HelperDied) and trying.get("file"):
+            raise stop.while_trying(**trying) from None
         raise
     if found is None:
         raise LabkitError("the experiment ended without a result.")

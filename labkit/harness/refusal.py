@@ -2,11 +2,14 @@
 
 import errno
 import os
+from typing import Any
 
 from labkit.harness.payload import WRONG_MESSAGE
 from labkit.harness.request import format_size
 from labkit.kernel.objects import error_number
-from labkit.mechanisms.contract import EXPECTED, FOUND, Mechanism
+from labkit.mechanisms.contract import EXPECTED, FOUND, End, Mechanism
+
+MOST_ERRNO = 4095  # include/linux/err.h
 
 # What no mechanism says anything else about.
 REMEDIES = {
@@ -66,3 +69,32 @@ def wrong_message(end: str, state: object) -> str:
 def is_wrong_message(status: int) -> bool:
     """Whether a loop's status is the payload check's."""
     return status == WRONG_MESSAGE
+
+
+def is_refusal(reply: dict[str, Any]) -> bool:
+    """Whether an end's reply says that the kernel refused it something."""
+    status = reply["status"]
+    return "error" not in reply and -MOST_ERRNO <= status < 0 and not is_wrong_message(status)
+
+
+def why_stopped(
+    mechanism: Mechanism, message_size: int, end: End, reply: dict[str, Any], state: object
+) -> str:
+    """Why an end did not do what it was told.
+
+    Args:
+        reply: with a status below 0.
+        state: its channel's state words, where the payload check leaves what it found.
+    """
+    status = reply["status"]
+    if is_wrong_message(status):
+        return wrong_message(end, state)
+    if "error" in reply:
+        return f"the {end} stopped with {reply['error']}."
+    if is_refusal(reply):
+        return refused(mechanism, message_size, -status)
+    verbs = "claim or publish" if end == "producer" else "peek or release"
+    return (
+        f"the {end} got {status} from {verbs}, which is neither an address nor an error's number"
+        " with a minus sign."
+    )

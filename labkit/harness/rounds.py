@@ -16,6 +16,7 @@ import numpy as np
 
 from labkit.errors import LabkitError
 from labkit.harness.ends import MOST_SINGLES, Engine, OpenCell, SharedRecords
+from labkit.harness.own_faults import how_died
 from labkit.harness.pair import EndDied, EndStalled, HungUp, Pair
 from labkit.harness.record import (
     CALLS_AFTER,
@@ -37,7 +38,7 @@ from labkit.harness.record import (
     USER_US,
     VOLUNTARY,
 )
-from labkit.harness.refusal import is_wrong_message, not_forked, refused, wrong_message
+from labkit.harness.refusal import is_refusal, not_forked, refused, why_stopped
 from labkit.harness.request import Cell
 from labkit.kernel.objects import REFUSALS, Objects
 from labkit.kernel.trace import SystemCall
@@ -55,7 +56,6 @@ GRACE = 0.05  # and a round that is late by no more than this is finished all th
 SINGLES_SHARE = 0.3  # of a latency repeat's time goes to single round trips
 HIDDEN_CALLS = ("posix_sem",)  # waiting strategies whose system calls libc makes
 TRACED_MESSAGES = 200
-MOST_ERRNO = 4095  # include/linux/err.h
 CONFIRMED_NS = 2e9  # where so many messages take longer, there is no time to trace them
 ESTIMATED_OVERHEAD_S = 0.006  # of one repeat of one cell, before any was seen
 
@@ -438,24 +438,14 @@ class Rounds:
     def _went_well(self, pair: Pair, state: CellState, replies: dict[Any, Any]) -> bool:
         """Whether both ends did what they were told; if not, the cell is given up."""
         for end, reply in replies.items():
-            status = reply["status"]
-            if status >= 0:
+            if reply["status"] >= 0:
                 continue
-            if is_wrong_message(status):
-                channel = 1 if end == "producer" else 0
-                words = self._shared.state(end, channel)
-                self._give_up(state, "failed", wrong_message(end, words))
-            elif "error" in reply:
-                self._give_up(state, "failed", f"the {end} stopped with {reply['error']}.")
-            elif status < -MOST_ERRNO:
-                verbs = "claim or publish" if end == "producer" else "peek or release"
-                gave = f"the {end} got {status} from {verbs}, which is neither an address nor"
-                self._give_up(state, "failed", f"{gave} an error's number with a minus sign.")
-            else:
-                kind = mechanism(state.cell.mechanism)
-                reason = refused(kind, state.cell.message_size, -status)
-                skipped = state.repeats == 0 and pair.progress("producer") <= 1
-                self._give_up(state, "skipped" if skipped else "failed", reason)
+            words = self._shared.state(end, 1 if end == "producer" else 0)
+            kind = mechanism(state.cell.mechanism)
+            reason = why_stopped(kind, state.cell.message_size, end, reply, words)
+            at_once = state.repeats == 0 and pair.progress("producer") <= 1
+            skipped = at_once and is_refusal(reply)
+            self._give_up(state, "skipped" if skipped else "failed", reason)
             pair.take_down()
             return False
         return True
@@ -523,19 +513,7 @@ class Rounds:
     def _how(state: CellState, died: EndDied) -> str:
         """How an end died, with what its author should look for where it is somebody's own."""
         name = state.cell.mechanism
-        if not is_own(name):
-            return str(died)
-        if "SIGSEGV" in str(died) or "SIGBUS" in str(died):
-            return (
-                f"{died} open() or a verb of {name}.py used or returned an address where there is"
-                " no memory; engine 'python' tells the line of an exception."
-            )
-        if isinstance(died, EndStalled) and state.in_flight is None:
-            return (
-                f"{died} It was being filled to see how much it holds: where claim or publish would"
-                " have to wait and ch[FLAGS] is not 0, they return -EAGAIN."
-            )
-        return str(died)
+        return how_died(name, died, state.in_flight is None) if is_own(name) else str(died)
 
     def _spare_the_rest(self, stalled: CellState) -> None:
         """One that hangs is likely to hang in every cell: its others would eat up all the time."""

@@ -34,6 +34,19 @@ class HelperDied(LabkitError):
         super().__init__(said)
         self.status = status
 
+    def while_trying(self, file: str, doing: str) -> LabkitError:
+        """The same, told of a mechanism of somebody's own, over which the helper died.
+
+        Args:
+            doing: what it was at, as `labkit.harness.rehearsal` has told.
+        """
+        if self.status == -signal.SIGALRM:
+            return LabkitError(f"{file}: it did not come to its end while {doing}.")
+        if self.status < 0:
+            killed = f"was killed by {signal.Signals(-self.status).name}"
+            return LabkitError(f"{file}: its process {killed} while {doing}.")
+        return LabkitError(f"{file}: its process left with status {self.status} while {doing}.")
+
 
 class Session:
     """Starts a helper with a plan and yields its events; leaving it, in whatever way, ends it.

@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 
 from labkit.errors import LabkitError
 from labkit.harness.actor import Memory
-from labkit.harness.stage import Player, Refused, Stage
+from labkit.harness.actor_handle import ActorHandle, Refused
+from labkit.harness.stage import Stage
 from labkit.kernel.descriptors import queue_state, unread_bytes
 from labkit.kernel.process_memory import read_memory
 from labkit.kernel.sysv_status import queue_status, row
@@ -79,14 +80,14 @@ class Conveyor(ABC):
         self.text = ""  # what was put in and not taken out, as far as is known
 
     @abstractmethod
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         """Make it and let each process have it. Raises LabkitError where that is refused."""
 
     @abstractmethod
-    def put(self, actor: Player, text: str) -> str:
+    def put(self, actor: ActorHandle, text: str) -> str:
         """Put a message in: "" or errno's name."""
 
-    def get(self, actor: Player) -> tuple[str, str]:
+    def get(self, actor: ActorHandle) -> tuple[str, str]:
         """Take, or read, what is there: the text and ""; or "" and errno's name."""
         try:
             return self.take(actor), ""
@@ -94,12 +95,15 @@ class Conveyor(ABC):
             return "", refused.error
 
     @abstractmethod
-    def take(self, actor: Player) -> str:
+    def take(self, actor: ActorHandle) -> str:
         """The same; raises Refused."""
 
     @abstractmethod
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         """How much is in it, looked at without taking anything; None if it is gone."""
+
+    def remove(self, actor: ActorHandle) -> None:  # noqa: B027  a descriptor goes with its process
+        """Have a process remove what has a name or an id of its own."""
 
 
 class _Stream(Conveyor):
@@ -107,14 +111,14 @@ class _Stream(Conveyor):
 
     put_call, get_call = "write(fd, buf, n);", "read(fd, buf, 64);"
 
-    def put(self, actor: Player, text: str) -> str:
+    def put(self, actor: ActorHandle, text: str) -> str:
         return actor.call("write", self.opened[actor.pid], text, len(text)).error
 
-    def take(self, actor: Player) -> str:
+    def take(self, actor: ActorHandle) -> str:
         text: str = actor.act(read_text, self.opened[actor.pid])
         return text
 
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         for actor in alive:
             descriptor = self.opened.get(actor.pid)
             if descriptor is not None and actor.pid in self.readers:
@@ -133,7 +137,7 @@ class Pipe(_Stream):
 
     name, title = "pipe", "pipe"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for actor in readers:
             (self.opened[actor.pid],) = actor.take(reading)
@@ -148,7 +152,7 @@ class Fifo(_Stream):
 
     name, title = "fifo", "FIFO"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         self.path = str(stage.objects.expected("fifo", writer.pid))
         if error := writer.call("mkfifo", self.path, 0o600).error:
             raise LabkitError(f"a FIFO is refused here ({error}).")
@@ -156,10 +160,13 @@ class Fifo(_Stream):
             self.open(actor, os.O_RDONLY)
         self.opened[writer.pid] = writer.call("open", self.path, os.O_WRONLY | os.O_NONBLOCK).result
 
-    def open(self, actor: Player, how: int) -> None:
+    def open(self, actor: ActorHandle, how: int) -> None:
         """Let a process read from it."""
         self.opened[actor.pid] = actor.call("open", self.path, how | os.O_NONBLOCK).result
         self.readers.add(actor.pid)
+
+    def remove(self, actor: ActorHandle) -> None:
+        actor.call("unlink", self.path)
 
 
 class Stream(_Stream):
@@ -167,7 +174,7 @@ class Stream(_Stream):
 
     name, title = "unix_stream", "stream socket"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
             ours.setblocking(False)
@@ -184,28 +191,31 @@ class SystemVQueue(Conveyor):
     name, title = "sysv_mq", "System V queue"
     put_call, get_call = "msgsnd(id, &m, n, IPC_NOWAIT);", "msgrcv(id, &m, 64, 0, IPC_NOWAIT);"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         self.key = int(stage.objects.expected("sysv_mq", writer.pid))
         made = writer.call("msgget", self.key, IPC_CREAT | IPC_EXCL | 0o600)
         if made.error:
             raise LabkitError(f"a System V queue is refused here ({made.error}).")
         self.identifier = made.result
 
-    def put(self, actor: Player, text: str) -> str:
+    def put(self, actor: ActorHandle, text: str) -> str:
         message = TYPE + text.encode()
         return actor.call("msgsnd", self.identifier, message, len(text), IPC_NOWAIT).error
 
-    def take(self, actor: Player) -> str:
+    def take(self, actor: ActorHandle) -> str:
         text: str = actor.act(receive_system_v, self.identifier)
         return text
 
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         found = row("msg", self.identifier)
         if found is None:
             return None
         status = queue_status(self.identifier)
         what = f"{self.title}: messages {status.messages}, bytes {status.data_bytes}"
         return Evidence(what, status.where, status.line)
+
+    def remove(self, actor: ActorHandle) -> None:
+        actor.call("msgctl", self.identifier, IPC_RMID, 0)
 
 
 class PosixQueue(Conveyor):
@@ -214,7 +224,7 @@ class PosixQueue(Conveyor):
     name, title = "posix_mq", "POSIX queue"
     put_call, get_call = "mq_send(q, buf, n, 0);", "mq_receive(q, buf, 8192, NULL);"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         self.path = str(stage.objects.expected("posix_mq", writer.pid))
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NONBLOCK
         made = writer.call("mq_open", self.path, flags, 0o600, 0)
@@ -224,19 +234,19 @@ class PosixQueue(Conveyor):
         for actor in readers:
             self.open(actor)
 
-    def open(self, actor: Player) -> None:
+    def open(self, actor: ActorHandle) -> None:
         """Let a process use it."""
         opened = actor.call("mq_open", self.path, os.O_RDWR | os.O_NONBLOCK)
         self.opened[actor.pid] = opened.result
 
-    def put(self, actor: Player, text: str) -> str:
+    def put(self, actor: ActorHandle, text: str) -> str:
         return actor.call("mq_send", self.opened[actor.pid], text, len(text), 0).error
 
-    def take(self, actor: Player) -> str:
+    def take(self, actor: ActorHandle) -> str:
         text: str = actor.act(receive_posix, self.opened[actor.pid])
         return text
 
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         libc = ctypes.CDLL(None, use_errno=True)
         descriptor = libc.mq_open(self.path.encode(), os.O_RDONLY)
         if descriptor < 0:
@@ -247,6 +257,9 @@ class PosixQueue(Conveyor):
             os.close(descriptor)
         return Evidence(f"{self.title}: messages {state.messages}", "mq_getattr", state.line)
 
+    def remove(self, actor: ActorHandle) -> None:
+        actor.call("mq_unlink", self.path)
+
 
 class _Memory(Conveyor):
     """Shared memory: an address in each process, and no verb of the kernel's at all."""
@@ -254,19 +267,19 @@ class _Memory(Conveyor):
     put_call, get_call = "strcpy(p, buf);", "strcpy(buf, p);"
     role = "memory"
 
-    def put(self, actor: Player, text: str) -> str:
+    def put(self, actor: ActorHandle, text: str) -> str:
         actor.write(self.opened[actor.pid], text.encode() + b"\0")
         return ""
 
-    def take(self, actor: Player) -> str:
+    def take(self, actor: ActorHandle) -> str:
         return actor.read(self.opened[actor.pid], MOST).split(b"\0")[0].decode()
 
-    def shown(self, alive: list[Player]) -> str:
+    def shown(self, alive: list[ActorHandle]) -> str:
         """Words for the text in it."""
         text = self.seen(alive)
         return "" if text is None else f', holds "{text}"'
 
-    def seen(self, alive: list[Player]) -> str | None:
+    def seen(self, alive: list[ActorHandle]) -> str | None:
         """The text in it, looked at from outside; None if no process has it."""
         for actor in alive:
             if actor.pid in self.opened:
@@ -280,7 +293,7 @@ class SystemVSegment(_Memory):
 
     name, title = "sysv_shm", "System V segment"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         self.key = int(stage.objects.expected("sysv_shm", writer.pid))
         made = writer.call("shmget", self.key, PAGE, IPC_CREAT | IPC_EXCL | 0o600)
         if made.error:
@@ -289,16 +302,21 @@ class SystemVSegment(_Memory):
         for actor in (writer, *readers):
             self.open(actor)
 
-    def open(self, actor: Player) -> None:
+    def open(self, actor: ActorHandle) -> None:
         """Attach it in a process."""
         self.opened[actor.pid] = actor.call("shmat", self.identifier, 0, 0).result
 
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         found = row("shm", self.identifier)
         if found is None:
             return None
         what = f"{self.title}: nattch {found.columns['nattch']}{self.shown(alive)}"
         return Evidence(what, found.where, found.line)
+
+    def remove(self, actor: ActorHandle) -> None:
+        actor.call("shmctl", self.identifier, IPC_RMID, 0)
+        if actor.pid in self.opened:  # the last to detach ends it
+            actor.call("shmdt", self.opened[actor.pid])
 
 
 class PosixSegment(_Memory):
@@ -306,7 +324,7 @@ class PosixSegment(_Memory):
 
     name, title = "posix_shm", "POSIX segment"
 
-    def set_up(self, stage: Stage, writer: Player, readers: list[Player]) -> None:
+    def set_up(self, stage: Stage, writer: ActorHandle, readers: list[ActorHandle]) -> None:
         self.path = str(stage.objects.expected("posix_shm", writer.pid))
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         made = writer.call("shm_open", self.path, flags, 0o600)
@@ -316,20 +334,23 @@ class PosixSegment(_Memory):
         for actor in (writer, *readers):
             self.open(actor)
 
-    def open(self, actor: Player) -> None:
+    def open(self, actor: ActorHandle) -> None:
         """Map it in a process."""
         descriptor = actor.call("shm_open", self.path, os.O_RDWR, 0o600).result
         place = (0, PAGE, PROT_READ_WRITE, MAP_SHARED, descriptor, 0)
         self.opened[actor.pid] = actor.call("mmap", *place).result
         actor.call("close", descriptor)
 
-    def held(self, alive: list[Player]) -> Evidence | None:
+    def held(self, alive: list[ActorHandle]) -> Evidence | None:
         where = f"/dev/shm{self.path}"
         try:
             size = os.stat(where).st_size
         except FileNotFoundError:
             return None
         return Evidence(f"{self.title}: {size} bytes{self.shown(alive)}", where, f"size {size}")
+
+    def remove(self, actor: ActorHandle) -> None:
+        actor.call("shm_unlink", self.path)
 
 
 ALL: tuple[type[Conveyor], ...] = (
@@ -338,7 +359,10 @@ ALL: tuple[type[Conveyor], ...] = (
 
 
 def set_up_all(
-    stage: Stage, writer: Player, readers: list[Player], kinds: tuple[type[Conveyor], ...] = ALL
+    stage: Stage,
+    writer: ActorHandle,
+    readers: list[ActorHandle],
+    kinds: tuple[type[Conveyor], ...] = ALL,
 ) -> list[Conveyor]:
     """Make one of each kind; what is refused here is left out, with a note."""
     made = []

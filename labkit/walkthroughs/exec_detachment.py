@@ -10,19 +10,20 @@ from dataclasses import dataclass, field
 
 from labkit.errors import LabkitError
 from labkit.harness.actor import Memory
-from labkit.harness.stage import ActorDied, Player, Stage
+from labkit.harness.actor_handle import ActorDied, ActorHandle
+from labkit.harness.stage import Stage
 from labkit.kernel.descriptors import Descriptor, descriptors
 from labkit.kernel.mappings import Mapping, mapping_at, mappings
 from labkit.kernel.sysv_status import queue_status, row, segment_status
 from labkit.walkthroughs import layout
 from labkit.walkthroughs.scene import Scene, State
+from labkit.walkthroughs.segment import IPC_CREAT, IPC_EXCL, make_segment, segment_row
 from labkit.walkthroughs.step import Evidence, Steps
 
 TITLE = "Exec: what the new program finds"
 QUESTION = "After exec, which of the process's memory, descriptors and objects are still there?"
 
-PAGE = 4096
-IPC_CREAT, IPC_EXCL, IPC_NOWAIT = 0o1000, 0o2000, 0o4000
+IPC_NOWAIT = 0o4000
 ABSENT = "not to be had here"
 
 
@@ -49,7 +50,7 @@ def open_semaphore(memory: Memory, name: str) -> int:
 class _Lab:
     """What the process had before its exec."""
 
-    actor: Player
+    actor: ActorHandle
     segment: int
     key: int
     address: int
@@ -79,10 +80,7 @@ class _Lab:
 
     def row(self) -> Evidence:
         """The segment's row in the kernel's own table."""
-        found = row("shm", self.segment)
-        if found is None:
-            return Evidence("the segment", "/proc/sysvipc/shm", "no such row")
-        return Evidence(f"nattch {found.columns['nattch']}", found.where, found.line)
+        return segment_row(self.segment)
 
     def program(self) -> str:
         """The command line that the process runs now."""
@@ -156,16 +154,12 @@ def observe(stage: Stage, steps: Steps) -> None:
 
 def _set_up(stage: Stage) -> _Lab:
     actor = stage.actor("the process")
-    key = int(stage.objects.expected("sysv_shm", actor.pid))
-    made = actor.call("shmget", key, PAGE, IPC_CREAT | IPC_EXCL | 0o600)
-    if made.error:
-        raise LabkitError(
-            f"a segment of one page is refused here ({made.error}): labkit doctor says why."
-        )
-    address = actor.call("shmat", made.result, 0, 0).result
+    made = make_segment(stage, actor)
+    address = actor.call("shmat", made.id, 0, 0).result
     text = "still here"
     actor.write(address, text.encode() + b"\0")
-    lab = _Lab(actor, made.result, key, address, text, actor.act(make_pipes), attached_at=address)
+    ends = actor.act(make_pipes)
+    lab = _Lab(actor, made.id, made.key, address, text, ends, attached_at=address)
     key = int(stage.objects.expected("sysv_mq", actor.pid))
     queue = actor.call("msgget", key, IPC_CREAT | IPC_EXCL | 0o600)
     if queue.error:

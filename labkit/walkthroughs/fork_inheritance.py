@@ -7,16 +7,18 @@ Environment, chapter 8.
 import os
 from dataclasses import dataclass
 
-from labkit.errors import LabkitError, RequestError
 from labkit.harness.actor import Memory
-from labkit.harness.stage import Player, Stage
+from labkit.harness.actor_handle import ActorHandle
+from labkit.harness.stage import Stage
 from labkit.kernel import pagemap
 from labkit.kernel.descriptors import descriptors, unread_bytes
 from labkit.kernel.mappings import mapping_at
 from labkit.kernel.process_memory import read_memory
-from labkit.kernel.sysv_status import row, segment_status
+from labkit.kernel.sysv_status import segment_status
 from labkit.walkthroughs import layout
+from labkit.walkthroughs.options import showable
 from labkit.walkthroughs.scene import Scene
+from labkit.walkthroughs.segment import make_segment, segment_row
 from labkit.walkthroughs.step import Evidence, Steps
 
 TITLE = "Fork: what the child inherits"
@@ -24,7 +26,6 @@ QUESTION = "After fork, which memory do parent and child still share, and which 
 
 PAGE = pagemap.PAGE
 LONGEST = 12  # characters of a message, so that it fits into its box
-IPC_CREAT, IPC_EXCL = 0o1000, 0o2000
 PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS = 3, 0x22
 
 
@@ -34,12 +35,7 @@ def check(message: object) -> dict[str, str]:
     Raises:
         RequestError: it cannot.
     """
-    fits = isinstance(message, str) and message.isascii() and message.isprintable()
-    if not fits or not 1 <= len(str(message)) <= LONGEST:
-        raise RequestError(
-            f"the message must be a text of 1 to {LONGEST} ASCII characters, such as 'hello'."
-        )
-    return {"message": str(message)}
+    return {"message": showable(message, LONGEST)}
 
 
 def make_pipe(memory: Memory) -> tuple[int, int]:
@@ -52,17 +48,17 @@ def make_pipe(memory: Memory) -> tuple[int, int]:
 class _Lab:
     """What there is to look at: the addresses are the same in both processes."""
 
-    parent: Player
+    parent: ActorHandle
     segment: int
     shared: int  # address of the segment
     private: int  # address of a private page
     reading: int
     writing: int
     spare: int  # the stage's own read end, to look how much is in the pipe
-    child: Player | None = None
+    child: ActorHandle | None = None
 
     @staticmethod
-    def words(actor: Player, address: int) -> str:
+    def words(actor: ActorHandle, address: int) -> str:
         """The text at an address of that process."""
         return read_memory(actor.pid, address, 16).split(b"\0")[0].decode()
 
@@ -74,14 +70,11 @@ class _Lab:
         return os.readlink(f"/proc/self/fd/{self.spare}")
 
     def row(self) -> Evidence:
-        """The segment's row in the kernel's own table, or what IPC_STAT says of it."""
-        found = row("shm", self.segment)
-        if found is None:
-            return Evidence("the segment", "/proc/sysvipc/shm", "no such row")
-        return Evidence(f"nattch {found.columns['nattch']}", found.where, found.line)
+        """The segment's row in the kernel's own table."""
+        return segment_row(self.segment)
 
     @staticmethod
-    def page(actor: Player, address: int) -> tuple[str, bool, Evidence]:
+    def page(actor: ActorHandle, address: int) -> tuple[str, bool, Evidence]:
         """A page's frame, whether the process has it for itself, and its entry."""
         page = pagemap.page_at(actor.pid, address)
         shown = f"frame {page.frame:#x}" if page.frame else "a frame not shown"
@@ -143,20 +136,15 @@ def observe(stage: Stage, steps: Steps, message: str = "hello") -> None:
 
 def _set_up(stage: Stage, message: str) -> _Lab:
     parent = stage.actor("the parent")
-    key = int(stage.objects.expected("sysv_shm", parent.pid))
-    made = parent.call("shmget", key, PAGE, IPC_CREAT | IPC_EXCL | 0o600)
-    if made.error:
-        raise LabkitError(
-            f"a segment of one page is refused here ({made.error}): labkit doctor says why."
-        )
-    shared = parent.call("shmat", made.result, 0, 0).result
+    made = make_segment(stage, parent)
+    shared = parent.call("shmat", made.id, 0, 0).result
     private = parent.call("mmap", 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0).result
     for address in (shared, private):
         parent.write(address, message.encode() + b"\0")
     reading, writing = parent.act(make_pipe)
     # A read end more keeps no reader waiting; opened through /proc, it is nobody else's.
     spare = os.open(f"/proc/{parent.pid}/fd/{reading}", os.O_RDONLY | os.O_NONBLOCK)
-    return _Lab(parent, made.result, shared, private, reading, writing, spare)
+    return _Lab(parent, made.id, shared, private, reading, writing, spare)
 
 
 def _writes(steps: Steps, lab: _Lab, message: str) -> None:
@@ -265,7 +253,7 @@ def _state(pid: int) -> tuple[str, str]:
         return where, next(line.strip() for line in file if line.startswith("State:"))
 
 
-def _mapping(actor: Player, address: int) -> Evidence:
+def _mapping(actor: ActorHandle, address: int) -> Evidence:
     found = mapping_at(actor.pid, address)
     if found is None:
         return Evidence(actor.name, f"/proc/{actor.pid}/smaps", f"nothing at {address:#x}")
@@ -299,7 +287,7 @@ def _process(
     scene: Scene,
     lab: _Lab,
     name: str,
-    actor: Player,
+    actor: ActorHandle,
     column: tuple[float, float],
     shown: layout.Place,
     pipe: bool,

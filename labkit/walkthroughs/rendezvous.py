@@ -10,7 +10,8 @@ import socket
 from typing import Any
 
 from labkit.harness.actor import Memory
-from labkit.harness.stage import Player, Stage
+from labkit.harness.actor_handle import ActorHandle
+from labkit.harness.stage import Stage
 from labkit.kernel.descriptors import descriptor
 from labkit.kernel.sysv_status import row
 from labkit.walkthroughs import layout
@@ -80,7 +81,7 @@ def observe(stage: Stage, steps: Steps) -> None:
     _descriptor(steps, stage, first, second)
 
 
-def _inheritance(steps: Steps, first: Player, second: Player) -> None:
+def _inheritance(steps: Steps, first: ActorHandle, second: ActorHandle) -> None:
     """Nothing has to be known: the child has it."""
     reading, writing = first.act(make_pipe)
     child = first.fork("its child")
@@ -114,7 +115,7 @@ def _inheritance(steps: Steps, first: Player, second: Player) -> None:
         first.call("close", number)
 
 
-def _path(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
+def _path(stage: Stage, steps: Steps, first: ActorHandle, second: ActorHandle) -> None:
     """A path in a file system: FIFOs, bound sockets, mapped files."""
     path = str(stage.objects.expected("fifo", first.pid))
     if error := first.call("mkfifo", path, 0o600).error:
@@ -146,7 +147,7 @@ def _path(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
     first.call("unlink", path)
 
 
-def _name(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
+def _name(stage: Stage, steps: Steps, first: ActorHandle, second: ActorHandle) -> None:
     """A name with a slash: POSIX objects."""
     name = str(stage.objects.expected("posix_shm", first.pid))
     made = first.call("shm_open", name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -190,7 +191,7 @@ def _name(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
     first.call("shm_unlink", name)
 
 
-def _key(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
+def _key(stage: Stage, steps: Steps, first: ActorHandle, second: ActorHandle) -> None:
     """A number that both know, and one that nobody can."""
     key = int(stage.objects.expected("sysv_shm", first.pid))
     made = first.call("shmget", key, PAGE, IPC_CREAT | IPC_EXCL | 0o600)
@@ -220,7 +221,7 @@ def _key(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
     first.call("shmctl", made.result, 0, 0)
 
 
-def _file_to_key(stage: Stage, steps: Steps, first: Player, second: Player) -> None:
+def _file_to_key(stage: Stage, steps: Steps, first: ActorHandle, second: ActorHandle) -> None:
     """ftok: a key from a file, and why two files may give one key."""
     path = str(stage.objects.expected("file", first.pid))
     opened = first.call("open", path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -276,7 +277,7 @@ def _file_to_key(stage: Stage, steps: Steps, first: Player, second: Player) -> N
     )
 
 
-def _descriptor(steps: Steps, stage: Stage, first: Player, second: Player) -> None:
+def _descriptor(steps: Steps, stage: Stage, first: ActorHandle, second: ActorHandle) -> None:
     """A descriptor handed over through a socket: the object needs no name at all."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs:
@@ -312,7 +313,7 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(("posix", "sysv", "memfd"), "memory"),
     "ftok": "file",
 }
-Side = tuple[Player, str, list[str], bool]
+Side = tuple[ActorHandle, str, list[str], bool]
 
 
 def _picture(left: Side, right: Side, shared: tuple[str, str, list[str]]) -> Scene:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from labkit.errors import LabkitError
 from labkit.harness.actor import Memory
-from labkit.harness.stage import ActorDied, Player, Refused, Stage
+from labkit.harness.actor_handle import ActorDied, ActorHandle, Refused
+from labkit.harness.stage import Stage
 from labkit.kernel.mappings import Mapping, mapping_at, segment_mappings
 from labkit.kernel.sysv_status import row, segment_status
 from labkit.walkthroughs import layout
@@ -54,8 +55,8 @@ def own_segment_read_only(memory: Memory) -> dict[str, str]:
 class _Lab:
     """The segment and those who use it."""
 
-    maker: Player
-    other: Player
+    maker: ActorHandle
+    other: ActorHandle
     key: int
     segment: int = -1
     gone: bool = False
@@ -76,11 +77,11 @@ class _Lab:
         found = row("shm", self.segment)
         return int(found.columns["rss"]) if found is not None else 0
 
-    def places(self, actor: Player) -> list[Mapping]:
+    def places(self, actor: ActorHandle) -> list[Mapping]:
         """Where it is attached in a process."""
         return segment_mappings(actor.pid, self.segment) if actor.alive else []
 
-    def at(self, actor: Player, address: int) -> Evidence:
+    def at(self, actor: ActorHandle, address: int) -> Evidence:
         """The line of a mapping."""
         found = mapping_at(actor.pid, address)
         if found is None:
@@ -217,6 +218,7 @@ def _attach(steps: Steps, lab: _Lab) -> int:
         "asked_bytes": SIZE,
         "mapped_bytes": mapped,
         "resident_after_shmat": resident,
+        "page_bytes": os.sysconf("SC_PAGE_SIZE"),
     }
     steps.add(
         "Attach: now there is an address",
@@ -240,6 +242,7 @@ def _touch(steps: Steps, lab: _Lab, address: int) -> None:
     zero = zero and not any(maker.read(address + PAGE, PAGE))
     two = lab.resident()
     steps.facts["new_bytes_are_zero"] = zero
+    steps.facts["resident_after_first_touch"] = one
     steps.facts["resident_after_touch"] = two
     said = "nothing but zeroes" if zero else "something other than zeroes"
     steps.add(
@@ -375,7 +378,7 @@ def _past_the_end(steps: Steps, lab: _Lab) -> None:
     lab.said.clear()
 
 
-def _fault(probe: Player, address: int, write: bool) -> tuple[str, str]:
+def _fault(probe: ActorHandle, address: int, write: bool) -> tuple[str, str]:
     """Have a child touch an address: what became of it, in words and as a signal."""
     try:
         if write:
@@ -399,6 +402,7 @@ def _remove(steps: Steps, lab: _Lab) -> None:
     lab.said["other"] = [f"shmget by key: {by_key.error or by_key.result}", f"reads {still!r}"]
     steps.facts |= {
         "removal_refused": bool(refused),
+        "resident_after_removal": lab.resident(),
         "nattch_after_removal": status.attached,
         "readable_after_removal": still == "hello",
         "key_after_removal": by_key.error or "found",
@@ -420,6 +424,7 @@ def _remove(steps: Steps, lab: _Lab) -> None:
     lab.gone = row("shm", lab.segment) is None
     again = maker.call("shmat", lab.segment, 0, 0)
     steps.facts["gone_after_last_detach"] = lab.gone
+    steps.facts["resident_after_last_detach"] = lab.resident()
     steps.facts["attach_removed"] = again.error or "attached"
     end = "it is gone" if lab.gone else "it is still there"
     steps.add(
@@ -499,12 +504,12 @@ def _posix(stage: Stage, steps: Steps) -> None:
     actor.exit()
 
 
-def _missing(actor: Player) -> Evidence:
+def _missing(actor: ActorHandle) -> Evidence:
     """Said where a mapping was expected and none is."""
     return Evidence("the mapping", f"/proc/{actor.pid}/smaps", "gone")
 
 
-def _picture(lab: _Lab, stranger: Player | None = None, own: str = "") -> Scene:
+def _picture(lab: _Lab, stranger: ActorHandle | None = None, own: str = "") -> Scene:
     """Two processes above, the segment with its pages below.
 
     Args:
@@ -582,7 +587,9 @@ def _segment(scene: Scene, lab: _Lab, room: layout.Place) -> layout.Place:
     return place
 
 
-def _posix_picture(actor: Player, address: int, drawn: dict[str, object], said: list[str]) -> Scene:
+def _posix_picture(
+    actor: ActorHandle, address: int, drawn: dict[str, object], said: list[str]
+) -> Scene:
     scene = Scene()
     x, y, width, height = layout.kernel(scene)
     place = (x + 240, y - 6, width - 480, height + 14)

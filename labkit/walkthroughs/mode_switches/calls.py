@@ -13,7 +13,7 @@ from labkit.kernel.trace import SystemCall
 _TAKES = {
     "read": 3, "write": 3, "sendto": 6, "recvfrom": 6, "msgsnd": 4, "msgrcv": 5,
     "mq_timedsend": 5, "mq_timedreceive": 5, "futex": 4, "semop": 3, "semtimedop": 4,
-    "vmsplice": 4, "process_vm_readv": 6,
+    "vmsplice": 4, "process_vm_readv": 6, "sched_yield": 0,
 }  # fmt: skip
 _SMALL = 1 << 24  # above it, a number is shown as an address
 _FUTEX = {0: "FUTEX_WAIT", 1: "FUTEX_WAKE", 9: "FUTEX_WAIT_BITSET"}
@@ -64,6 +64,7 @@ def in_c(call: SystemCall, waiting: str) -> str:
         "mq_timedreceive": f"mq_receive({first}, buf, {third}, NULL);",
         "semop": f"semop({first}, &operation, 1);",
         "semtimedop": f"semop({first}, &operation, 1);",
+        "sched_yield": "sched_yield();",
         "vmsplice": f"vmsplice({first}, &iov, 1, 0);",
         "process_vm_readv": f"process_vm_readv({first}, &here, 1, &there, 1, 0);",
     }.get(name, f"{name}(...);")
