@@ -14,7 +14,8 @@ from labkit.kernel.cpus import kernel_text
 
 ROOT = Path("/")
 FOLDERS = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
-RUNNING = "run/systemd/seats"  # logind makes it
+# systemd itself makes the one, sd_booted(3), and logind the other, which an image may bring along.
+RUNNING = ("run/systemd/system", "run/systemd/seats")
 LINGER = "var/lib/systemd/linger"  # a file for each user who stays logged in, loginctl(1)
 SYSTEM_USERS = 999  # up to here they are spared; a distribution may have built in another number
 YES = ("1", "yes", "y", "true", "t", "on")
@@ -22,8 +23,9 @@ YES = ("1", "yes", "y", "true", "t", "on")
 
 def remove_ipc() -> Finding:
     """Look for logind, who this is, and what it was told."""
-    if not (ROOT / RUNNING).is_dir():
-        return Finding(True, f"no logind runs here (no /{RUNNING})")
+    for folder in RUNNING:
+        if not (ROOT / folder).is_dir():
+            return Finding(True, f"no logind runs here (no /{folder})")
     if os.getuid() <= SYSTEM_USERS:
         return Finding(True, "logind spares the objects of root and of system users")
     user = _user_name()

@@ -41,11 +41,13 @@ def msgmnb() -> Finding:
         return Finding(True, f"{why}, and a stream has {amount(wanted)} under way at most")
     if may_exceed_limits():
         return Finding(True, f"{why}, but this process may exceed that (CAP_SYS_RESOURCE)")
+    more = {"kernel.msgmnb": max(wanted, needs.ROOM)}
     return Finding(
         False,
         f"{why}, less than the {amount(wanted)} that a stream has under way elsewhere: sysv_mq is"
         " measured with the less",
-        here().change({"kernel.msgmnb": max(wanted, needs.ROOM)}),
+        # What lets larger messages in, msgmax(), sets this as well: one remedy for both.
+        here().change(QUEUES if largest and largest < needs.LARGEST else more),
     )
 
 

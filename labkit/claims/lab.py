@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from labkit.claims.claim import NotHere
 from labkit.errors import LabkitError
-from labkit.harness.stage import Player, Stage
+from labkit.harness.actor_handle import ActorHandle
+from labkit.harness.stage import Stage
 from labkit.kernel import libc, system_v
 from labkit.kernel.pagemap import PAGE
 from labkit.kernel.system_v import IPC_CREAT, IPC_EXCL
@@ -58,7 +59,7 @@ class Lab:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._players: list[Player] = []
+        self._actors: list[ActorHandle] = []
         self._segments: list[int] = []
         self._queues: list[int] = []
         self._semaphores: list[int] = []
@@ -74,10 +75,10 @@ class Lab:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for player in reversed(self._players):
-            if player.alive:
+        for actor in reversed(self._actors):
+            if actor.alive:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError, LabkitError):
-                    player.kill()
+                    actor.kill()
         for address in self._addresses:
             system_v.refusal(system_v.shmdt, address)
         for identifier in self._segments:
@@ -156,16 +157,16 @@ class Lab:
 
     # Processes.
 
-    def actor(self, name: str) -> Player:
+    def actor(self, name: str) -> ActorHandle:
         """A process that does one thing after another as it is told."""
-        player = self.stage.actor(name)
-        self._players.append(player)
-        return player
+        actor = self.stage.actor(name)
+        self._actors.append(actor)
+        return actor
 
-    def fork(self, player: Player, name: str) -> Player:
+    def fork(self, actor: ActorHandle, name: str) -> ActorHandle:
         """A child of an actor."""
-        child = player.fork(name)
-        self._players.append(child)
+        child = actor.fork(name)
+        self._actors.append(child)
         return child
 
     def child(self, work: Callable[[], Any]) -> Ended:

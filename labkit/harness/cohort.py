@@ -9,9 +9,9 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pyarrow import csv
 
 from labkit.errors import LabkitError, RequestError
+from labkit.harness import recomputed
 from labkit.harness.handed_in import Found, Refused, handed_in
-from labkit.harness.run import MACHINE, SUMMARY
+from labkit.harness.run import MACHINE, SAMPLES, SUMMARY
 from labkit.harness.run_files import machine_of, table_of
-from labkit.harness.statistics import CELL_COLUMNS, SUMMARY_COLUMNS
+from labkit.harness.statistics import CELL_COLUMNS, SAMPLE_COLUMNS, SUMMARY_COLUMNS
 from labkit.whole_file import place as place_of
 
 # What stands before a summary's columns in the pooled table.
@@ -44,8 +46,9 @@ COHORT_COLUMNS = (
 )
 GROUP_ROWS = 50_000  # rows written at once: one of the Parquet file's row groups
 TWICE = "it is the same run as"
-AT_ONCE = 32  # runs read ahead
+AT_ONCE = 16  # runs read ahead
 READERS = 2
+NAMED = 10  # runs that a sentence names
 
 _TEXT = {*CELL_COLUMNS[:-1], "system_calls_source", "status", "reason"}
 _WHOLE = {"message_size", "messages", "repeats"}
@@ -59,6 +62,9 @@ _TYPES = {
     if name == "stable"
     else pa.float64()
     for name in SUMMARY_COLUMNS
+}
+_SAMPLE_TYPES = {
+    name: _TYPES[name] if name in CELL_COLUMNS else pa.float64() for name in SAMPLE_COLUMNS
 }
 _OF_RUNS = {name: pa.int64() if name == "cpus" else pa.string() for name in COHORT_COLUMNS}
 SCHEMA = pa.schema({**_OF_RUNS, **_TYPES})
@@ -74,11 +80,13 @@ class Cohort:
         path: the Parquet file: SCHEMA, a row for each cell of each run.
         runs: one row for each run: where it was found, its machine's tag, its id, its rows.
         refused: (where, why) of what was not used.
+        unchecked: which runs came without samples, so that their summaries had to be believed.
     """
 
     path: Path
     runs: pd.DataFrame
     refused: list[tuple[str, str]]
+    unchecked: list[str] = field(default_factory=list)
 
     @property
     def machines(self) -> pd.Series:
@@ -103,6 +111,13 @@ class Cohort:
             f" {int(self.runs['rows'].sum())} rows."
         ]
         said += [f"Refused: {name}: {why}." for name, why in self.refused]
+        if self.unchecked:
+            named = ", ".join(self.unchecked[:NAMED])
+            more = f" and {len(self.unchecked) - NAMED} more" if len(self.unchecked) > NAMED else ""
+            said.append(
+                f"Not checked, as {SAMPLES} is missing, so that the medians of {SUMMARY} cannot be"
+                f" computed again: {named}{more}."
+            )
         return said
 
 
@@ -158,7 +173,7 @@ def pool(
     finally:
         if os.path.exists(staging):
             os.unlink(staging)
-    return Cohort(target, pd.DataFrame(reading.runs), reading.refused)
+    return Cohort(target, pd.DataFrame(reading.runs), reading.refused, reading.unchecked)
 
 
 def tag(machine: Mapping[str, Any]) -> str:
@@ -208,6 +223,7 @@ class _Read:
     machine: str = ""
     run: str = ""
     why: str = ""
+    checked: bool = True
 
 
 class _Pooling:
@@ -216,6 +232,7 @@ class _Pooling:
     def __init__(self, tell: Tell | None) -> None:
         self.runs: list[dict[str, Any]] = []
         self.refused: list[tuple[str, str]] = []
+        self.unchecked: list[str] = []
         self._seen: dict[str, str] = {}
         self._waiting: list[pa.Table] = []
         self._tell = tell
@@ -233,6 +250,8 @@ class _Pooling:
         self.runs.append(
             {"found": read.name, "machine": read.machine, "run": read.run, "rows": rows}
         )
+        if not read.checked:
+            self.unchecked.append(read.name)
         self._waiting.append(read.table)
         if sum(table.num_rows for table in self._waiting) >= GROUP_ROWS:
             self.flush(writer)
@@ -262,8 +281,11 @@ def _read(found: Found | Refused) -> _Read:
     try:
         machine = machine_of(_decoded(found.machine, MACHINE), Path(found.name) / MACHINE)
         rows = machine.get("rows")
-        expected = rows.get(SUMMARY) if isinstance(rows, dict) else None
-        table = _summary(found.summary, Path(found.name) / SUMMARY, expected)
+        expected = rows if isinstance(rows, dict) else {}
+        table = _summary(found.summary, Path(found.name) / SUMMARY, expected.get(SUMMARY))
+        if found.samples is not None:
+            file = Path(found.name) / SAMPLES
+            _compare(table, _samples(found.samples, file, expected.get(SAMPLES)), file)
     except RequestError as error:
         why = str(error).rstrip(".").removeprefix(f"{found.name}/")
         return _Read(found.name, None, why=why)
@@ -282,7 +304,7 @@ def _read(found: Found | Refused) -> _Read:
             facts[key] = None if value is None else _one_line(value)
     columns = [pa.repeat(pa.scalar(facts[k], _OF_RUNS[k]), table.num_rows) for k in COHORT_COLUMNS]
     whole = pa.table([*columns, *table.columns], schema=SCHEMA)
-    return _Read(found.name, whole, name, run)
+    return _Read(found.name, whole, name, run, checked=found.samples is not None)
 
 
 def _one_line(value: object) -> str:
@@ -297,24 +319,67 @@ def _decoded(data: bytes, name: str) -> str:
         raise RequestError(f"{name} is damaged: it is not text.") from None
 
 
+def _compare(summary: pa.Table, samples: pa.Table, file: Path) -> None:
+    """Refuse a summary that does not follow from its samples.
+
+    Raises:
+        RequestError: it names the file, the row and both values.
+    """
+    cells = recomputed.numbered(*_codes(summary, samples))
+    said = {c: _array(summary[c]) for c in (*CELL_COLUMNS, *recomputed.SUMMARY_READ)}
+    made = {c: _array(samples[c]) for c in recomputed.SAMPLES_READ}
+    for name, wrong in recomputed.disagreements(said, made, cells):
+        raise RequestError(f"{file.parent / name} is damaged: {wrong}.")
+
+
+def _codes(summary: pa.Table, samples: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for each row that stands for its cell, in both tables alike."""
+    codes, span = np.zeros(summary.num_rows + samples.num_rows, dtype=np.int64), 1
+    for name in CELL_COLUMNS:
+        both = pa.chunked_array([*summary[name].chunks, *samples[name].chunks], _TYPES[name])
+        encoded = both.combine_chunks().dictionary_encode()
+        size = max(1, len(encoded.dictionary))
+        if span * size >= 1 << 62:  # as few numbers as there are cells, before they overflow
+            codes = np.unique(codes, return_inverse=True)[1]
+            span = len(codes)
+        codes, span = codes * size + encoded.indices.to_numpy(zero_copy_only=False), span * size
+    return codes[: summary.num_rows], codes[summary.num_rows :]
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    return np.asarray(column.to_numpy())
+
+
 def _summary(data: bytes, file: Path, rows: Any) -> pa.Table:
     """A summary, every value checked: quickly, and where anything is odd by the strict reader.
 
     Raises:
         RequestError: it is not what was written; the strict reader says how.
     """
-    quick = _quick(data, rows)
-    if quick is not None:
-        return quick
-    frame = table_of(_decoded(data, SUMMARY), file, SUMMARY_COLUMNS, rows)
+    quick = _quick(data, rows, SUMMARY_COLUMNS, _TYPES)
+    return _strict(data, file, rows, SUMMARY_COLUMNS, _TYPES) if quick is None else quick
+
+
+def _samples(data: bytes, file: Path, rows: Any) -> pa.Table:
+    """The samples, likewise."""
+    quick = _quick(data, rows, SAMPLE_COLUMNS, _SAMPLE_TYPES)
+    return _strict(data, file, rows, SAMPLE_COLUMNS, _SAMPLE_TYPES) if quick is None else quick
+
+
+def _strict(
+    data: bytes, file: Path, rows: Any, columns: Sequence[str], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    frame = table_of(_decoded(data, file.name), file, columns, rows)
     try:
-        return pa.Table.from_pandas(frame, schema=pa.schema(_TYPES), preserve_index=False)
+        return pa.Table.from_pandas(frame, schema=pa.schema(types), preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         raise RequestError(f"{file} is damaged: a count in it is no whole number.") from None
 
 
-def _quick(data: bytes, rows: Any) -> pa.Table | None:
-    """The summary as Arrow reads it, or None if it is not beyond doubt."""
+def _quick(
+    data: bytes, rows: Any, columns: Sequence[str], types: Mapping[str, pa.DataType]
+) -> pa.Table | None:
+    """A table as Arrow reads it, or None if it is not beyond doubt."""
     if not data.endswith(b"\n"):
         return None
     try:
@@ -323,7 +388,7 @@ def _quick(data: bytes, rows: Any) -> pa.Table | None:
             read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=_TYPES,
+                column_types=types,
                 null_values=[""],
                 strings_can_be_null=False,
                 true_values=["True"],
@@ -333,9 +398,9 @@ def _quick(data: bytes, rows: Any) -> pa.Table | None:
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return None
     sound = (
-        table.column_names == list(SUMMARY_COLUMNS)
+        table.column_names == list(columns)
         and (not isinstance(rows, int) or table.num_rows == rows)
-        and all(_sound(name, table[name]) for name in SUMMARY_COLUMNS)
+        and all(_sound(name, table[name]) for name in columns)
     )
     return table if sound else None
 

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from labkit.errors import RequestError
-from labkit.harness.run import MACHINE, SUMMARY
+from labkit.harness.run import MACHINE, SAMPLES, SUMMARY
 
-MOST_BYTES = 16 << 20  # of a summary or a machine.json; a thorough run's has about a tenth of it
+MOST_BYTES = 16 << 20  # of one of a run's files; a thorough run's has a seventh of it or less
 MOST_NESTED = 64 << 20  # of an archive in an archive
 MOST_UNPACKED = 4 << 30  # from one archive in all
 MOST_MEMBERS = 50_000
 MOST_DEPTH = 3  # archives in archives
-FILES = (MACHINE, SUMMARY)
+FILES = (MACHINE, SUMMARY)  # by which a run is known
 
 _BAD_ARCHIVE = (
     zipfile.BadZipFile,
@@ -39,11 +39,16 @@ _BAD_ARCHIVE = (
 
 @dataclass(frozen=True)
 class Found:
-    """The two files of a run that are needed here, as they are, and where they were."""
+    """The files of a run that are needed here, as they are, and where they were.
+
+    Attributes:
+        samples: None if the run came without them.
+    """
 
     name: str
     machine: bytes
     summary: bytes
+    samples: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,9 @@ def _tree(root: Path) -> Iterator[Each]:
         if set(names) & set(FILES):
             try:
                 machine, summary = (_file(here / name) for name in FILES)
-                yield Found(shown, machine, summary)
+                yield Found(
+                    shown, machine, summary, _file(here / SAMPLES) if SAMPLES in names else None
+                )
             except _NotTaken as refusal:
                 yield Refused(shown, str(refusal))
         for name in sorted(names):
@@ -163,7 +170,7 @@ def _unsafe(members: list[zipfile.ZipInfo]) -> str:
 def _wanted(path: PurePosixPath) -> bool:
     if any(_ignored(part) for part in path.parts):
         return False
-    return path.name in FILES or path.name.lower().endswith(".zip")
+    return path.name in (*FILES, SAMPLES) or path.name.lower().endswith(".zip")
 
 
 def _members(
@@ -175,18 +182,21 @@ def _members(
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if not _wanted(path):
             continue
-        if path.name in FILES:
+        if path.name in (*FILES, SAMPLES):
             runs.setdefault(path.parent, {})[path.name] = member
         else:
             nested.append((path, member))
     for folder, files in sorted(runs.items()):
+        if not set(files) & set(FILES):
+            continue
         name = shown if str(folder) == "." else f"{shown}/{_shown(folder)}"
         try:
             for each in FILES:
                 if each not in files:
                     raise _NotTaken(f"{each} is missing")
             machine, summary = (_unpacked(archive, files[each], MOST_BYTES) for each in FILES)
-            yield Found(name, machine, summary)
+            samples = _unpacked(archive, files[SAMPLES], MOST_BYTES) if SAMPLES in files else None
+            yield Found(name, machine, summary, samples)
         except _NotTaken as refusal:
             yield Refused(name, str(refusal))
     for path, member in sorted(nested, key=lambda pair: pair[0]):

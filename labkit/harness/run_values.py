@@ -6,13 +6,14 @@ The rules are those of the data dictionary (data/README.md).
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labkit import mechanisms
 from labkit.errors import RequestError
+from labkit.harness import recomputed
+from labkit.harness.recomputed import CLOSE
 from labkit.harness.request import COPIES, ENGINES, PATTERNS, PLACEMENTS, TOUCHES, WAITINGS
 from labkit.harness.statistics import CELL_COLUMNS, PERCENTILES, SAMPLE_COLUMNS, SUMMARY_COLUMNS
 from labkit.mechanisms.own import NAME
@@ -45,7 +46,6 @@ QUANTILES = tuple(f"rtt_ns_{name}" for name in (*PERCENTILES, "max"))
 MEASURED = tuple(
     name for name in SUMMARY_COLUMNS if name not in (*CELL_COLUMNS, *TEXT, "messages", "repeats")
 )
-CLOSE = 1e-6  # numbers are written with all their digits; this is for sums in another order
 
 
 def check(folder: Path, summary: pd.DataFrame, samples: pd.DataFrame) -> None:
@@ -65,7 +65,8 @@ def check(folder: Path, summary: pd.DataFrame, samples: pd.DataFrame) -> None:
         for found in (_values(table, columns), _order(table)):
             _refuse(folder / name, found)
     _refuse(folder / "summary.csv", _cells(summary))
-    _refuse(folder / "samples.csv", _repeats(summary, samples))
+    for file, wrong in _disagreements(folder, summary, samples):
+        _refuse(file, iter([wrong]))
 
 
 def _refuse(file: Path, wrong: Iterator[str]) -> None:
@@ -116,22 +117,15 @@ def _cells(summary: pd.DataFrame) -> Iterator[str]:
         yield "a cell that was not measured has numbers"
 
 
-def _repeats(summary: pd.DataFrame, samples: pd.DataFrame) -> Iterator[str]:
-    """Where the two tables disagree."""
+def _disagreements(
+    folder: Path, summary: pd.DataFrame, samples: pd.DataFrame
+) -> Iterator[tuple[Path, str]]:
+    """Where the two tables disagree, with the file to blame."""
     keys = list(CELL_COLUMNS)
-    groups = samples.groupby(keys)["ns_per_message"] if len(samples) else None
-    medians: dict[Any, float] = {} if groups is None else groups.median().to_dict()
-    counts: dict[Any, int] = {} if groups is None else groups.size().to_dict()
-    cells = [tuple(row) for row in summary[keys].itertuples(index=False, name=None)]
-    if set(counts) - set(cells):
-        yield "it has repeats of a cell that summary.csv does not have"
-    columns = (summary[name] for name in ("status", "repeats", "ns_per_message"))
-    for cell, status, repeats, ns in zip(cells, *columns, strict=True):
-        if status != "ok":
-            continue
-        if counts.get(cell, 0) != repeats:
-            yield f"it has {counts.get(cell, 0)} repeats of a cell with {repeats:g} in summary.csv"
-        elif repeats and not np.isclose(ns, medians[cell], rtol=CLOSE, atol=0):
-            yield "the median of a cell's repeats is not the one in summary.csv"
-    if not (samples["messages"] > 0).all():
-        yield "a repeat has no messages"
+    both = pd.concat([summary[keys], samples[keys]], ignore_index=True)
+    codes = both.groupby(keys, sort=False).ngroup().to_numpy().astype(np.int64)
+    cells = recomputed.numbered(codes[: len(summary)], codes[len(summary) :])
+    said = {name: summary[name].to_numpy() for name in (*keys, *recomputed.SUMMARY_READ)}
+    made = {name: samples[name].to_numpy(dtype=float) for name in recomputed.SAMPLES_READ}
+    for file, wrong in recomputed.disagreements(said, made, cells):
+        yield folder / file, wrong
