@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,10 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import labkit
 import labkit.answers.store
@@ -21,10 +25,11 @@ from labkit.answers import card
 from labkit.answers.collect import MOST_DEPTH, collect
 from labkit.answers.exercise import NotYet
 from labkit.answers.handing_in import export
+from labkit.answers.predictions import decide
 from labkit.answers.question import Question, Undecided
 from labkit.answers.questions import NOTEBOOKS, exercises, question, questions
 from labkit.answers.store import Store, answers_file
-from labkit.answers.summary import gradebook, summarise
+from labkit.answers.summary import gradebook, question_rows, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 LABKIT = [sys.executable, "-m", "labkit"]
@@ -42,6 +47,18 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
     ),
     "02-2": ({"nattch": 2}, 2),
     "02-3": ({"same_address": False, "same_bytes": True}, "b"),
+    "02-4": (
+        {
+            "resident_after_shmget": 0,
+            "resident_after_shmat": 0,
+            "resident_after_first_touch": 4096,
+            "resident_after_touch": 8192,
+            "resident_after_removal": 8192,
+            "resident_after_last_detach": 0,
+            "page_bytes": 4096,
+        },
+        "touched",
+    ),
     "03-1": ({"second_read": {"pipe": False, "sysv_mq": False, "sysv_shm": True}}, "b"),
     "03-2": ({"pipe_after_exit": True, "queue_after_exit": True}, "c"),
     "03-3": ({"fifo_file_bytes": 0, "fifo_waiting_bytes": 5}, 0),
@@ -63,6 +80,14 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
         (frozenset({"spin"}), frozenset({"futex", "pipe"})),
     ),
     "06-5": ({"growth": 1.05}, "a"),
+    "06-6": (
+        {
+            "factors": [1.0, 1.04, 5.1, 75.5],
+            "least": [1.0, 0.85, 4.2, 61.0],
+            "most": [1.0, 1.24, 5.8, 79.0],
+        },
+        "bend",
+    ),
     "07-1": ({"expected": 2000, "counted": 1200}, "b"),
     "07-2": ({"counted_after_stop": 1}, 1),
     "07-3": ({"value_after_kill": 0, "value_after_kill_with_undo": 1}, "b"),
@@ -73,6 +98,28 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
     "09-2": ({"one_cpu": 1.1, "two_cpus": 3.0}, "b"),
     "10-1": ({"factor": 9.0}, "c"),
     "10-2": ({"failed": True, "wrong_message": True}, "b"),
+}
+
+
+# For each drawing a line of every shape that it knows.
+DRAWN: dict[str, dict[str, list[float]]] = {
+    "02-4": {
+        "touched": [0, 0, 1, 2, 2, 0],
+        "made": [2, 2, 2, 2, 2, 0],
+        "attached": [0, 2, 2, 2, 2, 0],
+        "at_once": [0, 0, 2, 2, 2, 0],
+        "marked": [0, 0, 1, 2, 0, 0],
+        "stays": [0, 0, 1, 2, 2, 2],
+        "other": [0, 0, 0, 2, 2, 0],
+    },
+    "06-6": {
+        "bend": [1, 1, 10, 200],
+        "bytes": [1, 50, 1000, 20_000],
+        "steady": [1, 10, 100, 1000],
+        "flat": [1, 1, 1, 2],
+        "levels": [1, 20, 100, 100],
+        "other": [1, 10, 1, 100],
+    },
 }
 
 
@@ -107,13 +154,15 @@ class TestQuestions:
 
     @pytest.mark.parametrize("each", questions(), ids=lambda each: str(each.id))
     def test_every_likely_answer_is_explained(self, each: Question) -> None:
-        kinds = [bool(each.choices), bool(each.items), bool(each.unit)]
+        kinds = [bool(each.choices), bool(each.items), bool(each.unit), bool(each.drawing)]
         assert kinds.count(True) == 1
         given: list[Any] = list(each.choices) or list(each.slips) or [list(each.items) or 1]
+        if each.drawing is not None:
+            given = list(DRAWN[each.id].values())
         said = [each.explain(each.parse(answer)) for answer in given]
         assert all(len(words) > 30 for words in said)
         assert len(set(said)) == len(said)
-        each.parse(each.example.strip('"'))
+        each.parse(json.loads(each.example))
 
     @pytest.mark.parametrize("each", questions(), ids=lambda each: str(each.id))
     def test_no_fact_may_be_missing_or_of_another_kind(self, each: Question) -> None:
@@ -165,6 +214,37 @@ class TestQuestions:
         assert asked.matches(("spin", "pipe", "futex"), right)
         assert not asked.matches(("pipe", "spin", "futex"), right)
 
+    @pytest.mark.parametrize("id", DRAWN)
+    def test_every_shape_can_be_drawn_and_is_told_from_the_others(self, id: str) -> None:
+        asked = question(id)
+        assert asked.drawing is not None
+        assert list(DRAWN[id]) == list(asked.drawing.shapes)
+        for key, line in DRAWN[id].items():
+            assert asked.counts_as(asked.parse(line)) == key
+            assert asked.matches(asked.parse(line), key)
+            assert asked.drawing.shapes[key].text.lower() in asked.say(asked.parse(line)).lower()
+
+    def test_a_line_that_came_out_otherwise_makes_another_shape_right(self) -> None:
+        """Pages of 64 KiB: both touches hit one page. And a machine on which only bytes count."""
+        large = {"page_bytes": 1 << 16, "resident_after_first_touch": 1 << 16}
+        large |= {"resident_after_touch": 1 << 16, "resident_after_removal": 1 << 16}
+        assert question("02-4").right(dict(FACTS["02-4"][0]) | large) == "at_once"
+        line = [1.0, 60.0, 1000.0, 16000.0]
+        assert question("06-6").right({"factors": line, "least": line, "most": line}) == "bytes"
+
+    def test_a_line_in_times_that_jumped_settles_nothing(self) -> None:
+        asked, facts = question("06-6"), dict(FACTS["06-6"][0])
+        with pytest.raises(Undecided, match="measure again"):
+            asked.right(facts | {"most": [1.0, 9.0, 5.8, 79.0]})
+
+    def test_the_growth_is_read_from_a_run(self) -> None:
+        asked = question("06-6")
+        for folder in sorted((ROOT / "data" / "reference").iterdir()):
+            facts = asked.read(labkit.load(folder))
+            assert facts["factors"][0] == 1
+            assert facts["least"] <= facts["factors"] <= facts["most"]
+            assert asked.right(facts) == "bend"
+
     def test_facts_are_read_from_a_walkthrough(self) -> None:
         class Walk:
             facts = FACTS["04-1"][0]
@@ -202,6 +282,17 @@ class TestAnswering:
             ("06-4", "pipe futex", "each of pipe, futex, spin once"),
             ("06-4", ["pipe", "pipe", "spin"], "each of pipe, futex, spin once"),
             ("06-4", 4, "each of pipe, futex, spin once"),
+            ("06-6", "up", "takes 4 numbers (times as long as 64 B), for 64 B, 4 KiB"),
+            ("06-6", [1, 2, 3], "takes 4 numbers"),
+            ("06-6", [1, 2, 3, "much"], "1 MiB has none"),
+            ("06-6", [1, 2, None, 4], "64 KiB has none"),
+            ("06-6", [1, 2, 3, True], "1 MiB has none"),
+            ("06-6", [1, 2, 3, 10**9], "takes numbers from 0.5 to 20,000"),
+            ("06-6", [1, 2, 3, 10**400], "1 MiB has none"),
+            ("06-6", [2, 2, 3, 4], "takes 1 for 64 B, which is so by definition"),
+            ("06-6", {"64K": 3, "2M": 3}, "takes 4 numbers"),
+            ("06-6", {"4K": 3, "64K": 3}, "1 MiB has none"),
+            ("02-4", [0, 0, 1, 2, 9, 0], "takes numbers from 0 to 4"),
             ("99-9", "a", "there is no question '99-9'"),
             (7, "a", "there is no question '7'"),
         ],
@@ -219,6 +310,13 @@ class TestAnswering:
         assert question("06-4").parse("Spin, futex,pipe") == ("spin", "futex", "pipe")
         assert question("06-4").parse(["spin", "futex", "pipe"]) == ("spin", "futex", "pipe")
         assert question("01-2").parse(" 2 ") == 2
+        line = (1, 1, 2.5, 100)
+        assert question("06-6").parse((1, "1", 2.5, 100)) == line
+        assert question("06-6").parse({"64": 1, "4k": 1, "64 KiB": 2.5, "1M": 100}) == line
+        assert question("06-6").parse({"1 mib": 100, "4 KiB": 1, "64K": 2.5}) == line
+        assert question("06-6").parse(np.array(line)) == line
+        assert question("06-6").parse([1, 1, np.float64(2.5), np.int64(100)]) == line
+        assert question("02-4").parse([0, 0.2, 1.4, 2, 1.9, 0]) == (0, 0, 1, 2, 2, 0)
 
     def test_a_reveal_without_facts_says_what_is_missing_and_goes_on(self) -> None:
         labkit.answer("02-2", 2)
@@ -244,6 +342,129 @@ class TestAnswering:
             assert "2 mode switches and 0 context switches" in revealed
             labkit.answer("01-1", "c")
         assert stored("01-1")["later"] == []
+
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just(np.nan)
+)
+
+
+class TestDrawing:
+    @given(id=st.sampled_from(list(DRAWN)), answer=st.lists(anything, max_size=8))
+    def test_anything_is_a_line_or_is_refused_in_one_sentence(
+        self, id: str, answer: list[Any]
+    ) -> None:
+        asked = question(id)
+        for form in (answer, tuple(answer), dict(enumerate(answer)), answer[0] if answer else []):
+            said = ""
+            try:
+                line = asked.parse(form)
+                assert asked.parse(json.loads(json.dumps(line))) == line
+            except labkit.RequestError as refused:
+                said = str(refused)
+            assert not said or f"does not answer question {id}: it takes" in said
+            assert "\n" not in said
+
+    @given(data=st.data())
+    def test_every_line_has_a_shape_and_is_right_where_it_was_observed(self, data: Any) -> None:
+        asked = question(data.draw(st.sampled_from(list(DRAWN))))
+        drawing = asked.drawing
+        assert drawing is not None
+        low, high = drawing.axis.levels[0], drawing.axis.levels[-1]
+        columns = [
+            st.just(drawing.fixed[key]) if key in drawing.fixed else st.floats(low, high)
+            for key in drawing.columns
+        ]
+        line = asked.parse(data.draw(st.tuples(*columns)))
+        shape = asked.counts_as(line)
+        assert shape in drawing.shapes
+        drawn = [float(value) for value in line] if isinstance(line, tuple) else []
+        facts: dict[str, Any] = dict.fromkeys(("factors", "least", "most"), drawn)
+        if asked.id == "02-4":
+            names = [name for name in asked.facts if name != "page_bytes"]
+            pages = [round(value * 4096) for value in drawn]
+            facts = dict(zip(names, pages, strict=True)) | {"page_bytes": 4096}
+        assert asked.right(facts) == shape
+        assert asked.matches(line, asked.right(facts))
+        assert len(asked.explain(line)) > 30
+
+    @given(
+        id=st.sampled_from(list(DRAWN)),
+        facts=st.dictionaries(
+            st.sampled_from(["factors", "least", "most", "page_bytes", "resident_after_shmget"]),
+            st.one_of(anything, st.lists(anything, max_size=5)),
+        ),
+    )
+    @settings(max_examples=50)
+    def test_facts_of_an_edited_file_are_no_traceback(self, id: str, facts: Any) -> None:
+        with contextlib.suppress(labkit.RequestError):
+            asked = question(id)
+            decide(asked, asked.read(dict(FACTS[id][0]) | facts))
+
+    def test_a_point_stands_where_its_value_is(self) -> None:
+        drawing = question("06-6").drawing
+        assert drawing is not None
+        heights = [drawing.axis.height(level) for level in drawing.axis.levels]
+        assert (heights[0], heights[-1]) == (0, 1)
+        assert heights == sorted(heights)
+        decades = [drawing.axis.height(10**power) for power in range(5)]
+        steps = [round(b - a, 6) for a, b in itertools.pairwise(decades)]
+        assert len(set(steps)) == 1  # equal steps are equal factors
+        assert drawing.axis.height(1e9) == 1  # what was observed may lie outside
+        assert drawing.axis.nearest(7) == 5
+
+    def test_the_reveal_shows_both_lines_and_reads_them(self) -> None:
+        labkit.answer("06-6", [1, 10, 100, 1000])
+        assert "You predicted 64 B: 1" in repr(labkit.reveal("06-6", FACTS["06-6"][0]))
+        labkit.answer("06-6", [1, 1, 10, 100])
+        shown = labkit.reveal("06-6", FACTS["06-6"][0]).html
+        (alt,) = re.findall(r'role="img" aria-label="([^"]*)"', shown)
+        read = "64 B: {}x, 4 KiB: {}x, 64 KiB: {}x, 1 MiB: {}x".replace("x", chr(215))
+        assert f"You, first: {read.format(1, 10, 100, '1,000')}" in alt
+        assert f"you, then: {read.format(1, 1, 10, 100)}" in alt
+        assert f"observed: {read.format(1, 1.04, 5.1, 75.5)}" in alt
+        assert shown.count("<polyline") == 3
+        assert shown.count("stroke-dasharray") == 2
+        assert "but what you said then" in shown
+        assert stored("06-6")["first"]["answer"] == [1, 10, 100, 1000]
+
+    def test_pages_and_decks_show_axes_to_draw_on_and_the_observed_line_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        labkit.answer("02-4", [0, 1, 1, 2, 2, 0])
+        for shown_as in ("page", "deck"):
+            monkeypatch.setenv(card.SHOWN_AS, shown_as)
+            asked = labkit.predict("02-4").card.html
+            assert "<svg" in asked
+            assert "polyline" not in asked
+            revealed = labkit.reveal("02-4", FACTS["02-4"][0]).html
+            assert revealed.count("<polyline") == 1
+            assert "Page frames" in revealed or "page frames" in revealed
+            assert "all gone with the last detach" in revealed
+
+    def test_a_class_is_counted_by_shape_and_its_file_keeps_the_numbers(
+        self, tmp_path: Path, exports: Path
+    ) -> None:
+        lines = {"ada": [0, 0, 1, 2, 2, 0], "bob": [2, 2, 2, 2, 2, 0], "eve": [1, 2, 2, 2, 0, 0]}
+        for id, line in lines.items():
+            answers = {"02-4": line, "06-6": [1, 1, 1, len(id) * 10]}
+            (tmp_path / f"{id}.json").write_bytes(handed_in(exports, id, answers))
+        members = summarise(collect(tmp_path))
+        rows = [row for row in question_rows(members) if row["question"] == "02-4"]
+        assert {row["answer"].split(",")[0]: row["first"] for row in rows} == {
+            "Frames from the moment it is made": 2,
+            "A frame with each page that is touched": 1,
+        } | dict.fromkeys({row["answer"].split(",")[0] for row in rows if not row["first"]}, 0)
+        assert [row["right"] for row in rows if row["first"] == 1] == [3]
+        ada, bob, _ = members.students
+        assert (ada.answers["02-4"].first, ada.answers["02-4"].fits(question("02-4"))) == (
+            (0, 0, 1, 2, 2, 0),
+            True,
+        )
+        assert bob.answers["02-4"].fits(question("02-4")) is False
+        book = gradebook(members)
+        assert "02-4" in book
+        assert "06-6" not in book  # hangs on times
 
 
 class TestKeeping:
@@ -566,7 +787,7 @@ def test_each_reveal_of_the_notebooks_finds_its_facts_in_what_was_observed() -> 
         "01-1": (pipe := labkit.walk("mode_switches", mechanism="pipe")),
         "01-2": pipe,
         "01-3": labkit.walk("mode_switches", mechanism="pipe", beside="posix_shm", waiting="futex"),
-        **dict.fromkeys(("02-1", "02-2", "02-3"), labkit.walk("shm_lifecycle")),
+        **dict.fromkeys(("02-1", "02-2", "02-3", "02-4"), labkit.walk("shm_lifecycle")),
         **dict.fromkeys(
             ("03-1", "03-2", "03-3", "03-4"), labkit.walk("persistence_after_read", message="hello")
         ),

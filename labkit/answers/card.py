@@ -6,12 +6,14 @@ a slide. Its colours follow the page's: dark on light, light on dark.
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
+from labkit.answers.drawing import Line
 from labkit.answers.question import Given, Question, Right
+from labkit.answers.sketch import Named, picture
 
 # Set where a notebook is run for readers: nobody's answers are shown, and all explanations are.
 SHOWN_AS = "LABKIT_SHOWN_AS"
@@ -33,6 +35,14 @@ STYLE = """
 .lk-card code { font-family: var(--jp-code-font-family, "DejaVu Sans Mono", monospace);
   background: rgba(128, 128, 128, .16); padding: 0 .25em; border-radius: .2em; }
 .lk-card details { margin: .4em 0; }
+.lk-drawing { display: block; width: 100%; max-width: 34em; height: auto; margin: .5em 0; }
+[data-jp-theme-light=false] .lk-drawing, [data-labkit-theme=dark] .lk-drawing {
+  --lk-drawn: #F0A03C; --lk-revised: #E28BC0; --lk-observed: #56B4E9; }
+@media (prefers-color-scheme: dark) {
+  html:not([data-labkit-theme]) body:not([data-jp-theme-light]) .lk-drawing {
+    --lk-drawn: #F0A03C; --lk-revised: #E28BC0; --lk-observed: #56B4E9; } }
+.lk-body .lk-drawing { max-width: none; max-height: 620px; }
+.lk-body .lk-held { display: grid; grid-template-columns: 62% 1fr; gap: 1em; align-items: center; }
 .lk-card summary { cursor: pointer; }
 """
 
@@ -59,8 +69,17 @@ class Card:
         return {"text/html": self.html, "text/plain": self.text}
 
 
-def asked(question: Question, kept: Mapping[str, Any] | None, notice: str) -> Card:
-    """A question with its choices, and what has been answered so far."""
+def asked(
+    question: Question, kept: Mapping[str, Any] | None, notice: str, pad: bool = False
+) -> Card:
+    """A question with its choices, and what has been answered so far.
+
+    Args:
+        question: what is asked.
+        kept: what was answered so far.
+        notice: what the reader should know of the answers' file.
+        pad: a pad to draw on follows, so that no axes are needed here.
+    """
     how = f"labkit.answer({question.id!r}, {question.example})".replace("'", '"')
     lines = [f"Predict {question.id}: {plain(question.text)}"]
     body = f'<p class="lk-ask">{marked(question.text)}</p>'
@@ -72,6 +91,10 @@ def asked(question: Question, kept: Mapping[str, Any] | None, notice: str) -> Ca
         body += f"<p>A number: {escape(question.unit)}.</p>"
     elif question.kind == "ordering":
         body += "<p>Put them in order, first to last.</p>"
+    elif question.drawing is not None:
+        lines += [f"  {', '.join(question.drawing.columns.values())}: {question.drawing.axis.name}"]
+        if not pad:
+            body += picture(question.drawing, _drawn_so_far(question, kept))
     by_click = "Answer below, or in code: " if shown_as() == "live" else "In the notebook: "
     foot = list(_said_so_far(question, kept))
     lines += [f"Answer with {how}", *foot]
@@ -85,16 +108,21 @@ def kept_card(question: Question, kept: Mapping[str, Any], notice: str) -> Card:
     """That an answer was kept."""
     lines = list(_said_so_far(question, kept))
     body = "".join(f"<p>{marked(each)}</p>" for each in lines)
+    if question.drawing is not None:
+        body += picture(question.drawing, _drawn_so_far(question, kept))
     return _card(lines, f"Kept, {question.id}", body, notice=notice)
 
 
-def none_yet(question: Question, saw: str, right: Right | None, undecided: str) -> Card:
+def none_yet(
+    question: Question, saw: str, right: Right | None, undecided: str, line: Line | None = None
+) -> Card:
     """A reveal without a prediction: what was observed stays folded, and the notebook goes on."""
     how = f"labkit.answer({question.id!r}, {question.example})".replace("'", '"')
     ask = f"No prediction yet for {question.id}. Make one ({how}) and run this cell again."
     body = f"<p>No prediction yet. Make one above, or with <code>{escape(how)}</code>, and run this"
     body += " cell again.</p><details><summary>Look without a prediction</summary>"
-    body += f"{_observed(question, saw, right, undecided)}{_explanations(question)}</details>"
+    seen = f"{_seen(question, line)}{_observed(question, saw, right, undecided)}"
+    body += f"{seen}{_explanations(question)}</details>"
     return _card([ask], f"Question {question.id}", body)
 
 
@@ -104,12 +132,16 @@ def unobserved(question: Question, why: str) -> Card:
     return _card(lines, f"Question {question.id}", f"<p>{marked(lines[0])}</p>", "lk-bad")
 
 
-def for_readers(question: Question, saw: str, right: Right | None, undecided: str) -> Card:
+def for_readers(
+    question: Question, saw: str, right: Right | None, undecided: str, line: Line | None = None
+) -> Card:
     """A reveal in an exported page or deck: what was observed, and what to say to each answer."""
     body = f'<p class="lk-ask">{marked(question.text)}</p>'
-    found = _observed(question, saw, right, undecided)
+    found = f"{_seen(question, line)}{_observed(question, saw, right, undecided)}"
     why = _explanations(question)
-    if shown_as() == "page":
+    if shown_as() == "deck" and question.drawing is not None:
+        found = _drawing_on_a_slide(question, line, saw, right, undecided)
+    elif shown_as() == "page":
         found = f"<details><summary>What this machine showed</summary>{found}{why}</details>"
     else:  # one step later, after the class has had its say
         found += f'<div class="fragment">{why}</div>'
@@ -126,8 +158,20 @@ def held(
     right: Right | None,
     undecided: str,
     notice: str,
+    line: Line | None = None,
 ) -> Card:
-    """A prediction, held against what was observed."""
+    """A prediction, held against what was observed.
+
+    Args:
+        question: what was asked.
+        given: the first answer.
+        latest: the latest answer.
+        saw: what was observed, in a sentence.
+        right: the right answer; None where the observation settles nothing.
+        undecided: why it settles nothing.
+        notice: what the reader should know of the answers' file.
+        line: the line that was observed, if one was drawn.
+    """
     lines = [f"You predicted {plain(question.say(given))}", f"Observed: {plain(saw)}"]
     rows = {"You predicted": question.say(given), "Observed": saw}
     if latest != given:
@@ -145,11 +189,13 @@ def held(
         if not now:
             rows["So"] = question.say(right)
     lines += [verdict, plain(question.explain(latest))]
-    body = _rows(rows) + f"<p><b>{marked(verdict)}</b> {marked(question.explain(latest))}</p>"
-    others = [key for key in question.choices if key != latest]
-    if others:
+    drawn = _drawn(given, latest)
+    body = _seen(question, line, drawn) + _rows(rows)
+    body += f"<p><b>{marked(verdict)}</b> {marked(question.explain(latest))}</p>"
+    if question.choices or question.drawing is not None:
+        others = _explanations(question, question.counts_as(latest))
         body += "<details><summary>What to say to the other answers</summary>"
-        body += f"{_pairs({key: question.choices[key].why for key in others})}</details>"
+        body += f"{others}</details>"
     return _card(lines, f"Prediction and observation, {question.id}", body, look, notice)
 
 
@@ -197,10 +243,56 @@ def _observed(question: Question, saw: str, right: Right | None, undecided: str)
     return _rows({"Observed": saw, "So": so})
 
 
-def _explanations(question: Question) -> str:
+def _explanations(question: Question, but: Given = "") -> str:
+    """What to say to each answer but one; or the explanation, where it is the same for all."""
+    if question.drawing is not None:
+        shapes = question.drawing.shapes
+        told = [shape for key, shape in shapes.items() if key != but]
+        return "".join(f"<p><b>{marked(each.text)}.</b> {marked(each.why)}</p>" for each in told)
     if not question.choices:
         return f"<p>{marked(question.why)}</p>"
-    return _pairs({key: choice.why for key, choice in question.choices.items()})
+    return _pairs({key: choice.why for key, choice in question.choices.items() if key != but})
+
+
+def _seen(question: Question, line: Line | None, drawn: Sequence[Named] = ()) -> str:
+    """The picture of the observed line, with what was drawn; nothing where nobody draws."""
+    if question.drawing is None or line is None:
+        return ""
+    return picture(question.drawing, [*drawn, Named("observed", "observed", line)])
+
+
+def _drawing_on_a_slide(
+    question: Question, line: Line | None, saw: str, right: Right | None, undecided: str
+) -> str:
+    """The observed line and its numbers; one step later its shape, and why it has that."""
+    so = undecided
+    if right is not None and question.drawing is not None:
+        shape = question.drawing.shapes[str(right)]
+        so = f"<b>{marked(shape.text)}.</b> {marked(shape.why)}"
+    words = f'<p>{marked(saw[0].upper() + saw[1:])}</p><p class="fragment">{so}</p>'
+    return f'<div class="lk-held">{_seen(question, line)}<div>{words}</div></div>'
+
+
+def _drawn(given: Given, latest: Given) -> list[Named]:
+    """The first drawing and the latest, if they differ; nothing where they are no drawings."""
+    first, last = _line(given), _line(latest)
+    if not first or not last:
+        return []
+    if first == last:
+        return [Named("you", "drawn", first)]
+    return [Named("you, first", "drawn", first), Named("you, then", "revised", last)]
+
+
+def _drawn_so_far(question: Question, kept: Mapping[str, Any] | None) -> list[Named]:
+    if kept is None or shown_as() != "live":
+        return []
+    later = kept.get("later") or [kept["first"]]
+    return _drawn(question.parse(kept["first"]["answer"]), question.parse(later[-1]["answer"]))
+
+
+def _line(given: Given) -> Line:
+    numbers = given if isinstance(given, tuple) else ()
+    return tuple(each for each in numbers if isinstance(each, int | float))
 
 
 def _said_so_far(question: Question, kept: Mapping[str, Any] | None) -> Iterator[str]:

@@ -25,7 +25,8 @@ class Prompt:
         """Its words, and what was answered so far."""
         store = Store()
         kept = store.of(self.question.id) if card.shown_as() == "live" else None
-        return card.asked(self.question, _sane(self.question, kept), store.notice)
+        pad = self.question.drawing is not None and widget.live()
+        return card.asked(self.question, _sane(self.question, kept), store.notice, pad)
 
     def __repr__(self) -> str:
         return self.card.text
@@ -36,7 +37,11 @@ class Prompt:
 
         display(self.card)  # type: ignore[no-untyped-call]
         if widget.live():
-            box = widget.buttons(self.question, lambda given: answer(self.question.id, given).text)
+            kept = _sane(self.question, Store().of(self.question.id))
+            latest = first_and_latest(self.question, kept)[1] if kept is not None else None
+            box = widget.buttons(
+                self.question, lambda given: answer(self.question.id, given).text, latest
+            )
             if box is not None:
                 display(box)  # type: ignore[no-untyped-call]
 
@@ -64,17 +69,18 @@ def reveal(id: str, observed: object) -> Card:
     try:
         facts = question.read(observed)
         saw, right, undecided = decide(question, facts)
+        line = question.drawing.line(facts) if question.drawing is not None else None
     except RequestError as error:  # what could not be observed here is no reason to stop
         return card.unobserved(question, str(error))
     if card.shown_as() != "live":
-        return card.for_readers(question, saw, right, undecided)
+        return card.for_readers(question, saw, right, undecided, line)
     store = Store()
     kept = _sane(question, store.of(question.id))
     if kept is None:
-        return card.none_yet(question, saw, right, undecided)
+        return card.none_yet(question, saw, right, undecided, line)
     store.see(question.id, facts)
     given, latest = first_and_latest(question, kept)
-    return card.held(question, given, latest, saw, right, undecided, store.notice)
+    return card.held(question, given, latest, saw, right, undecided, store.notice, line)
 
 
 def check(id: str, value: object) -> Card:
@@ -87,11 +93,10 @@ def check(id: str, value: object) -> Card:
     except LabkitError as error:
         said, passed = str(error), False
     except Exception as error:
-        said, passed = (
-            f"The check is to be given {exercise.takes}; with a {type(value).__name__} it cannot"
-            f" do its work ({type(error).__name__}).",
-            False,
-        )
+        what = "nothing" if value is None else f"a {type(value).__name__}"
+        why = "" if value is None else f" ({type(error).__name__})"
+        said = f"The check is to be given {exercise.takes}; with {what} it cannot do its work{why}."
+        passed = False
     notice = ""
     if card.shown_as() == "live":
         store = Store()

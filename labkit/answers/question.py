@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
 
+from labkit.answers.drawing import Drawing, Line, Misdrawn
 from labkit.errors import RequestError
 
 Facts = Mapping[str, Any]
-# A key of a choice; a number; the keys of the items, first to last.
-Given = str | float | tuple[str, ...]
-# The same, except that items that come out level share a rank.
+# A key of a choice; a number; the keys of the items, first to last; a number for each column.
+Given = str | float | tuple[str, ...] | Line
+# The same, except that items that come out level share a rank, and that of a line it is the key of
+# its shape.
 Right = str | float | tuple[frozenset[str], ...]
-Kind = Literal["choice", "number", "ordering"]
+Kind = Literal["choice", "number", "ordering", "drawing"]
 
 _SHOWN = 60
 
@@ -39,8 +41,8 @@ class Choice:
 class Question:
     """A question of a notebook.
 
-    Exactly one of `choices`, `unit` and `items` is given, and makes it a choice, a number or an
-    ordering. Words may carry `code` in backticks, nothing else.
+    Exactly one of `choices`, `unit`, `items` and `drawing` is given, and makes it a choice, a
+    number, an ordering or a drawing. Words may carry `code` in backticks, nothing else.
 
     Attributes:
         id: notebook and number, "01-1".
@@ -52,6 +54,7 @@ class Question:
         choices: key ("a", "b", ...) to choice.
         unit: what a number counts.
         items: key to what is to be ordered.
+        drawing: over what a line is to be drawn, and which shapes it can have.
         slips: numbers that are likely and wrong, and what is to be said to them.
         why: the explanation of a number or an ordering, whatever was answered.
         observe: finds the facts in a live object, such as a run.
@@ -67,6 +70,7 @@ class Question:
     choices: Mapping[str, Choice] = field(default_factory=dict)
     unit: str = ""
     items: Mapping[str, str] = field(default_factory=dict)
+    drawing: Drawing | None = None
     slips: Mapping[float, str] = field(default_factory=dict)
     why: str = ""
     observe: Callable[[Any], Facts] | None = None
@@ -75,11 +79,15 @@ class Question:
     @property
     def kind(self) -> Kind:
         """What sort of answer it takes."""
+        if self.drawing is not None:
+            return "drawing"
         return "choice" if self.choices else "ordering" if self.items else "number"
 
     @property
     def example(self) -> str:
         """An answer as it is written in code."""
+        if self.drawing is not None:
+            return self.drawing.example
         if self.kind == "choice":
             return f'"{list(self.choices)[1]}"'
         return f'"{" ".join(self.items)}"' if self.items else "3"
@@ -90,6 +98,8 @@ class Question:
         Raises:
             RequestError: it is not one that this question takes.
         """
+        if self.drawing is not None:
+            return self._parse_drawing(self.drawing, answer)
         if self.kind == "choice":
             return self._parse_choice(answer)
         return self._parse_ordering(answer) if self.items else self._parse_number(answer)
@@ -130,6 +140,15 @@ class Question:
             )
         return keys
 
+    def _parse_drawing(self, drawing: Drawing, answer: object) -> Line:
+        try:
+            return drawing.parse(answer)
+        except Misdrawn as wanted:
+            raise RequestError(
+                f"{_shown(answer)} does not answer question {self.id}: it takes {wanted}, as in"
+                f" labkit.answer({self.id!r}, {self.example})."
+            ) from None
+
     def read(self, observed: object) -> dict[str, Any]:
         """The facts that this question rests on, out of what was observed.
 
@@ -166,16 +185,27 @@ class Question:
 
     def matches(self, given: Given, right: Right) -> bool:
         """Whether an answer is the right one; items that came out level may stand either way."""
+        if self.drawing is not None:
+            return self.counts_as(given) == right
         if isinstance(right, tuple):
             rank = {key: place for place, level in enumerate(right) for key in level}
-            places = [rank[key] for key in given] if isinstance(given, tuple) else [1, 0]
+            places = [rank[str(key)] for key in given] if isinstance(given, tuple) else [1, 0]
             return places == sorted(places)
         return given == right
 
+    def counts_as(self, given: Given) -> Given:
+        """What an answer is taken for when a class is counted: of a line, the key of its shape."""
+        if self.drawing is not None and isinstance(given, tuple):
+            return self.drawing.shape_of(tuple(map(float, given)))
+        return given
+
     def say(self, given: Given | Right) -> str:
         """An answer in words."""
+        if self.drawing is not None:
+            return self._say_drawing(self.drawing, given)
         if isinstance(given, tuple):
-            levels = [[each] if isinstance(each, str) else sorted(each) for each in given]
+            named = [each for each in given if isinstance(each, str | frozenset)]
+            levels = [[each] if isinstance(each, str) else sorted(each) for each in named]
             return ", then ".join(
                 level[0] if len(level) == 1 else f"{' and '.join(level)} (level)"
                 for level in levels
@@ -184,8 +214,18 @@ class Question:
             return f"{given}: {self.choices[given].text}"
         return f"{given:,} {self.unit}" if self.unit else f"{given:,}"
 
+    def _say_drawing(self, drawing: Drawing, given: Given | Right) -> str:
+        """A line with its numbers and its shape; the key of a shape, the shape alone."""
+        if not isinstance(given, tuple):
+            return drawing.shapes[str(given)].text
+        line = tuple(each for each in given if isinstance(each, int | float))
+        shape = drawing.shapes[drawing.shape_of(line)].text
+        return f"{drawing.say(line)} ({shape[0].lower()}{shape[1:]})"
+
     def explain(self, given: Given) -> str:
         """What is to be said to whoever gave this answer."""
+        if self.drawing is not None:
+            return self.drawing.shapes[str(self.counts_as(given))].why
         if isinstance(given, str):
             return self.choices[given].why
         slip = self.slips.get(given, "") if not isinstance(given, tuple) else ""

@@ -128,9 +128,10 @@ def question_rows(members: Class) -> list[dict[str, Any]]:
     rows = []
     for question in questions():
         given = [s.answers[question.id] for s in members.students if question.id in s.answers]
-        firsts = Counter(each.first for each in given)
-        nows = Counter(each.latest for each in given)
-        options: list[Given] = list(question.choices) if question.choices else []
+        firsts = Counter(question.counts_as(each.first) for each in given)
+        nows = Counter(question.counts_as(each.latest) for each in given)
+        shapes = question.drawing.shapes if question.drawing is not None else {}
+        options: list[Given] = list(question.choices or shapes)
         options += sorted(
             {*firsts, *nows} - set(options), key=lambda each: (-firsts[each], str(each))
         )

@@ -9,7 +9,8 @@ from html import escape
 from typing import Any
 
 from labkit.answers.card import shown_as
-from labkit.answers.question import Question
+from labkit.answers.drawing import Drawing
+from labkit.answers.question import Given, Question
 from labkit.errors import LabkitError
 
 _STATUS = '<span role="status" style="line-height:2">{}</span>'
@@ -27,12 +28,13 @@ def live() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-def buttons(question: Question, commit: Callable[[Any], str]) -> Any:
+def buttons(question: Question, commit: Callable[[Any], str], latest: Given | None = None) -> Any:
     """A widget that takes an answer to a question.
 
     Args:
         question: what is asked.
         commit: is given the answer when it is committed to; returns what to say then.
+        latest: what was answered last; a drawing goes on from there.
 
     Returns:
         An ipywidgets box; None where ipywidgets is not installed.
@@ -41,7 +43,7 @@ def buttons(question: Question, commit: Callable[[Any], str]) -> Any:
         import ipywidgets as widgets
     except ImportError:
         return None
-    fields, value = _fields(question, widgets)
+    fields, value = _fields(question, widgets, latest)
     status = widgets.HTML()
     send = widgets.Button(description="Commit", button_style="primary", tooltip="Keep this answer")
 
@@ -53,12 +55,18 @@ def buttons(question: Question, commit: Callable[[Any], str]) -> Any:
         status.value = _STATUS.format(escape(said))
 
     send.on_click(clicked)
+    if question.drawing is not None:
+        return widgets.VBox([*fields, send, status])
     row = widgets.HBox([*fields, send], layout=widgets.Layout(flex_flow="row wrap"))
     return widgets.VBox([row, status])
 
 
-def _fields(question: Question, widgets: Any) -> tuple[list[Any], Callable[[], Any]]:
+def _fields(
+    question: Question, widgets: Any, latest: Given | None
+) -> tuple[list[Any], Callable[[], Any]]:
     """What is clicked or typed into, and the answer that it holds."""
+    if question.drawing is not None:
+        return _points(question.drawing, widgets, latest)
     if question.kind == "choice":
         one = widgets.ToggleButtons(
             options=[(key, key) for key in question.choices],
@@ -79,3 +87,47 @@ def _fields(question: Question, widgets: Any) -> tuple[list[Any], Callable[[], A
         for place in range(len(question.items))
     ]
     return places, lambda: [each.value for each in places]
+
+
+def _points(
+    drawing: Drawing, widgets: Any, latest: Given | None
+) -> tuple[list[Any], Callable[[], Any]]:
+    """A pad to draw on; and a slider for each column, to be seen only where no pad can be.
+
+    The kernel cannot know whether the front end can show the pad. So the sliders are always there,
+    and the pad's own style sheet, which only comes with it, hides them.
+    """
+    axis = drawing.axis
+    values = [drawing.fixed.get(key) for key in drawing.columns]
+    if isinstance(latest, tuple):
+        values = [float(each) for each in latest]
+    levels = [("no point yet", ""), *((axis.label(level), level) for level in axis.levels)]
+    sliders = [
+        widgets.SelectionSlider(
+            options=levels,
+            value=axis.nearest(value) if value is not None else "",
+            description=label,
+            disabled=key in drawing.fixed,
+            style={"description_width": "11em"},
+            layout=widgets.Layout(width="34em"),
+        )
+        for (key, label), value in zip(drawing.columns.items(), values, strict=True)
+    ]
+    without_pad = widgets.VBox(sliders)
+    without_pad.add_class("labkit-without-pad")
+
+    def by_slider() -> list[float | None]:
+        return [None if each.value == "" else each.value for each in sliders]
+
+    try:
+        from labkit.answers.pad import Pad
+    except ImportError:
+        return [without_pad], by_slider
+    pad = Pad(drawing, values)
+
+    def moved(_: object) -> None:
+        pad.values = by_slider()
+
+    for each in sliders:
+        each.observe(moved, "value")
+    return [pad, without_pad], lambda: list(pad.values)

@@ -2,12 +2,24 @@
 
 from typing import Any
 
+from labkit.answers.drawing import Axis, Drawing, Line, Shape, falls
 from labkit.answers.exercise import Exercise, NotYet
 from labkit.answers.question import Choice, Facts, Question, Right, Undecided
 
 SMALL, LARGE = 64, 1 << 20
 MUCH, ABOUT = 2.0, 1.25  # a factor that is much, and one that is about the same
+HARDLY = 3.0  # less than this is "hardly more" to the eye, on an axis of factors
 NAMES = {"pipe": "kernel", "futex": "futex", "spin": "spin"}  # key to waiting, below
+SIZES = {"64": SMALL, "4K": 4 << 10, "64K": 64 << 10, "1M": LARGE}  # columns of the drawing
+
+
+def _latency_of(run: Any, mechanism: str, placement: str) -> Any:
+    """The latency rows of a mechanism that the kernel copies, by size."""
+    done = run.summary.query(
+        "status == 'ok' and pattern == 'latency' and copy == 'copy' and touch == 'ends'"
+        " and engine == 'compiled' and mechanism == @mechanism and placement == @placement"
+    )
+    return done.drop_duplicates("message_size").set_index("message_size")
 
 
 def _latency(run: Any, size: int, placement: str) -> Any:
@@ -94,6 +106,47 @@ def _growth(run: Any) -> dict[str, Any]:
     return {"growth": round(float(done[LARGE] / done[SMALL]), 2)}
 
 
+def _with_size(run: Any) -> dict[str, Any]:
+    """Round trips through the pipe, in those of 64 bytes: medians, and how far they may be off."""
+    pipe = _latency_of(run, "pipe", "same-cpu")
+    if not set(SIZES.values()) <= set(pipe.index):
+        return {}
+    unit = pipe.loc[SMALL]
+    low, high = (pipe[name].fillna(pipe["ns_per_message"]) for name in ("ns_low", "ns_high"))
+    sizes = [size for size in SIZES.values() if size != SMALL]
+    return {
+        "factors": [1.0, *(round(float(pipe["ns_per_message"][n] / unit["ns_per_message"]), 2)
+                           for n in sizes)],
+        "least": [1.0, *(round(float(low[n] / high[SMALL]), 2) for n in sizes)],
+        "most": [1.0, *(round(float(high[n] / low[SMALL]), 2) for n in sizes)],
+    }  # fmt: skip
+
+
+def _shape(line: Line) -> str:
+    """What a line over the four sizes looks like; each point counts only as a factor."""
+    _, page, channel, million = line
+    if falls(line):
+        return "other"
+    if max(line) < HARDLY:
+        return "flat"
+    if channel >= HARDLY and million < MUCH * channel:
+        return "levels"
+    if page < HARDLY:
+        return "bend"
+    as_the_bytes_do = page >= 64 / 4 and channel >= 1024 / 4 and million >= 16384 / 4
+    return "bytes" if as_the_bytes_do else "steady"
+
+
+def _shape_of_growth(facts: Facts) -> str:
+    shape = GROWTH.shape(facts)
+    if {_shape(tuple(facts["least"])), _shape(tuple(facts["most"]))} != {shape}:
+        raise Undecided(
+            "The times jumped so much that the line might as well have another shape: measure again"
+            " with a larger `budget`, with nothing else running."
+        )
+    return shape
+
+
 def _exactly(facts: Facts) -> Right:
     return int(facts["spin"])
 
@@ -115,6 +168,57 @@ def _faster_pipe(run: Any) -> str:
     placement, size = best.idxmax()
     return f"At {size:,} bytes, {placement}: shared memory took {best.max():.2f} times as long."
 
+
+GROWTH = Drawing(
+    columns={"64": "64 B", "4K": "4 KiB", "64K": "64 KiB", "1M": "1 MiB"},
+    across="message size",
+    axis=Axis(
+        name="times as long as 64 B",
+        unit="times as long",
+        sign="\N{MULTIPLICATION SIGN}",
+        levels=(0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
+        marks=(1, 10, 100, 1000, 10_000),
+        factors=True,
+    ),
+    fixed={"64": 1},
+    observed=lambda facts: list(facts["factors"]),
+    shape_of=_shape,
+    shapes={
+        "bend": Shape(
+            "Flat at first, then it climbs",
+            "Sleeping, waking and switching cost the same whatever the size, and at 64 bytes they"
+            " are nearly all there is: sixty-four times as many bytes vanish in them. Only where"
+            " the bytes take longer than all that does the line begin to climb.",
+        ),
+        "bytes": Shape(
+            "It climbs as the bytes do, from the start",
+            "So it would if bytes were all that is paid for. But a call, a sleep and a wake-up come"
+            " with every message, and at 64 bytes they are nearly the whole price; they don't grow"
+            " with the size.",
+        ),
+        "steady": Shape(
+            "It climbs from the start, less than the bytes do",
+            "More bytes do take more time, but a few kilobytes are copied in a fraction of the time"
+            " that sleeping and waking take. That fixed part hides them.",
+        ),
+        "flat": Shape(
+            "Flat all the way",
+            "The kernel copies every byte, in and out, so each has its price. It is small, and"
+            " at 1 MiB it is paid a million times; and a pipe holds 64 KiB, so that the two ends"
+            " must also take turns.",
+        ),
+        "levels": Shape(
+            "It climbs, then levels off",
+            "What levels off is the rate, bytes per second. The time goes on: once the bytes are"
+            " what is paid for, sixteen times as many take about sixteen times as long.",
+        ),
+        "other": Shape(
+            "It goes down somewhere",
+            "Nothing gets cheaper when there is more to copy: a larger message makes at least the"
+            " calls and the copies of a smaller one.",
+        ),
+    },
+)
 
 QUESTIONS = (
     Question(
@@ -243,6 +347,18 @@ QUESTIONS = (
             ),
         },
         observe=_growth,
+        graded=False,
+    ),
+    Question(
+        id="06-6",
+        text="There and back through a pipe, on one CPU. Draw how the time of a round trip grows"
+        " with the size of the message.",
+        misconception="Sixteen times the bytes take sixteen times as long.",
+        facts={"factors": list, "least": list, "most": list},
+        right=_shape_of_growth,
+        saw=lambda facts: f"{GROWTH.say(GROWTH.line(facts))}.",
+        drawing=GROWTH,
+        observe=_with_size,
         graded=False,
     ),
 )

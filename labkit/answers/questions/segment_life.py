@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+from labkit.answers.drawing import Axis, Drawing, Line, Shape
 from labkit.answers.exercise import Exercise, NotYet
 from labkit.answers.question import Choice, Facts, Question, Undecided
 
 SEGMENTS = Path("/proc/sysvipc/shm")
 ASKED = 10_000  # bytes, in the exercise
+# Bytes of the segment that are in memory, at the six moments of the drawing.
+RESIDENT = (
+    "resident_after_shmget",
+    "resident_after_shmat",
+    "resident_after_first_touch",
+    "resident_after_touch",
+    "resident_after_removal",
+    "resident_after_last_detach",
+)
 
 
 def _after_removal(facts: Facts) -> str:
@@ -26,6 +36,31 @@ def _addresses(facts: Facts) -> str:
             " walkthrough again."
         )
     return "b"
+
+
+def _frames(facts: Facts) -> list[float]:
+    """How many page frames the segment had, moment by moment."""
+    return [facts[name] / facts["page_bytes"] for name in RESIDENT]
+
+
+def _when_frames_come(line: Line) -> str:
+    """What a line over the six moments says of when a segment's page frames come, and go."""
+    made, attached, first, second, marked, last = line
+    if made > 0:
+        return "made"
+    if attached > 0:
+        return "attached"
+    if last > 0:
+        return "stays"
+    if not 0 < first <= second:
+        return "other"
+    if marked < second:
+        return "marked"
+    if marked > second:
+        return "other"
+    if first == second:
+        return "at_once"
+    return "touched" if (first, second) == (1, 2) else "other"
 
 
 def _rows() -> dict[int, dict[str, int]]:
@@ -52,6 +87,64 @@ def _made(segment: Any) -> str:
         " remove it: it would outlive this notebook."
     )
 
+
+FRAMES = Drawing(
+    columns={
+        "made": "made",
+        "attached": "attached",
+        "first": "1st page touched",
+        "second": "2nd page touched",
+        "marked": "marked for removal",
+        "last": "last detach",
+    },
+    across="moment",
+    axis=Axis(
+        name="page frames in memory",
+        unit="page frames",
+        levels=(0, 1, 2, 3, 4),
+        marks=(0, 1, 2, 3, 4),
+        counts=True,
+    ),
+    observed=_frames,
+    shape_of=_when_frames_come,
+    shapes={
+        "touched": Shape(
+            "A frame with each page that is touched, all gone with the last detach",
+            "The first access to a page faults, and only then does the kernel look for a frame."
+            " Removal takes away the key; the frames stay for as long as somebody is attached.",
+        ),
+        "made": Shape(
+            "Frames from the moment it is made",
+            "`shmget()` only writes into the kernel's books: a key, a size, an owner. A segment of"
+            " gigabytes is made in microseconds, because no page of it exists yet.",
+        ),
+        "attached": Shape(
+            "Frames from the moment it is attached",
+            "`shmat()` notes in the process which addresses belong to the segment. The page table"
+            " stays empty there until an access faults.",
+        ),
+        "at_once": Shape(
+            "All frames with the first touch",
+            "A fault is answered for the page that was touched. Its neighbour waits for a touch of"
+            " its own. (With pages of 64 KiB both touches would hit one page.)",
+        ),
+        "marked": Shape(
+            "A frame with each page, gone when the segment is marked for removal",
+            "`IPC_RMID` with somebody attached only marks the segment and takes away its key. The"
+            " frames go with the last detach. shmctl(2)",
+        ),
+        "stays": Shape(
+            "Some frames stay after the last detach",
+            "That is how it is for a segment that nobody marked: it stays, with all its bytes,"
+            " until somebody removes it or the machine stops. This one was marked.",
+        ),
+        "other": Shape(
+            "Another line",
+            "Frames come one by one, each with the first touch of its page, and none is given back"
+            " before the last detach of a segment that is marked for removal.",
+        ),
+    },
+)
 
 QUESTIONS = (
     Question(
@@ -132,6 +225,16 @@ QUESTIONS = (
                 " each attaches for itself.",
             ),
         },
+    ),
+    Question(
+        id="02-4",
+        text="A segment is asked for with 5000 bytes, so it has two pages. Draw how many page"
+        " frames it takes, from its making to its end.",
+        misconception="Making or attaching a segment takes its memory.",
+        facts=dict.fromkeys((*RESIDENT, "page_bytes"), int),
+        right=FRAMES.shape,
+        saw=lambda facts: f"page frames, {FRAMES.say(FRAMES.line(facts))}.",
+        drawing=FRAMES,
     ),
 )
 
