@@ -98,6 +98,11 @@ $(STAMP): requirements.lock pyproject.toml
 	elif [ -z "$$chosen" ]; then
 	    stop "Python 3.11 or newer is needed and was not found$${old:+ (only $$old)}; install it (Debian, Ubuntu: sudo apt install python3 python3-venv) or name one with make PYTHON=/path/to/python3."
 	fi
+	case $$version in 3.11|3.12|3.13) ;; *)  # posix_ipc is built for these, as said above
+	    if ! command -v cc >/dev/null || ! "$$chosen" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'; then
+	        stop "with Python $$version a package has to be built, which takes a C compiler and Python's headers; install both (Debian, Ubuntu: sudo apt install gcc python3-dev) and run make again, or name Python 3.11, 3.12 or 3.13 with make PYTHON=/path/to/python3."
+	    fi ;;
+	esac
 	echo "labkit: setting up $(VENV) with Python $$version; this is done once and can take some minutes"
 	rm -rf $(VENV)
 	"$$chosen" -m venv $(VENV) || stop "Python $$version could not make a virtual environment (the reason stands above)."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from labkit.harness.run import Run
     from labkit.player.walk import Walk
     from labkit.progress import Progress
+    from labkit.word_table import Readable
 
     plots: ModuleType
 
@@ -45,6 +46,7 @@ __all__ = [
     "plots",
     "pool",
     "predict",
+    "readable",
     "reveal",
     "walk",
 ]
@@ -147,7 +149,7 @@ def diff(a: "Run | str", b: "Run | str") -> "pd.DataFrame":
     return find(*(each if isinstance(each, Run) else read(each) for each in (a, b)))
 
 
-def load(path: str) -> "Run":
+def load(path: "str | PathLike[str]") -> "Run":
     """A run that was saved as a folder.
 
     Args:
@@ -302,6 +304,17 @@ def check(id: str, value: object) -> "Card":
     from labkit.answers.predictions import check as examine
 
     return examine(id, value)
+
+
+def readable(table: "pd.DataFrame") -> "Readable":
+    """A table of words, shown in a notebook from the left and with nothing cut off.
+
+    Args:
+        table: any table of pandas; its rows and columns stay as they are.
+    """
+    from labkit.word_table import Readable
+
+    return Readable(table)
 
 
 def _function(progress: Any) -> Any:

@@ -46,7 +46,6 @@ READER_GONE = (BrokenPipeError, SystemExit)
 OUTPUT_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 FORMATS = ("table", "json", "csv")
 EXTRA = names(extra=True)[len(names()) :]
-FIRST_NOTEBOOK = Path("notebooks/00_start_here.ipynb")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -568,26 +567,10 @@ def _tell(sentence: str) -> None:
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def lab(port: int | None, no_browser: bool) -> int:
     """Open JupyterLab on the first notebook."""
-    from importlib.util import find_spec
+    from labkit.lab import open_lab
 
-    beside = [Path.cwd(), Path(__file__).resolve().parent.parent]
-    root = next((place for place in beside if (place / FIRST_NOTEBOOK).is_file()), None)
-    if root is None:
-        raise LabkitError(
-            f"{FIRST_NOTEBOOK} is neither here nor beside labkit itself: go to the folder that"
-            " you cloned labkit into."
-        )
-    if find_spec("jupyterlab") is None:
-        raise LabkitError(
-            "JupyterLab is not installed for this Python: make lab installs and opens it."
-        )
-    # Not the notebook's own folder as the root: data/ should be in sight, too.
-    options = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
-    options += ["--allow-root"] * (os.geteuid() == 0) + ["--no-browser"] * no_browser
-    options += [f"--port={port}"] * (port is not None)
-    sys.stdout.flush()
-    os.chdir(root)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *options])
+    open_lab(port, not no_browser, _tell)
+    return DONE
 
 
 def _draw(run: "Run", folder: Path) -> None:
