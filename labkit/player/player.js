@@ -7,6 +7,7 @@
   const PLAYERS = Symbol.for("labkit.players");
   const MOVE_MS = 900;
   const READ_MS = { least: 4000, word: 320 };
+  const MANY = 8;  // counts: as many are of two sides, which their picture shows, too
   const NUMBERS = ["x", "y", "width", "height", "rx", "cx", "cy", "r", "font-size"];
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -87,6 +88,7 @@
       host.setAttribute("aria-label", `Walkthrough: ${this.walk.title}`);
       this.fill(host);
       this.go(0);
+      new ResizeObserver(() => this.fitProof()).observe(this.find(".sheet"));
     }
 
     get last() {
@@ -158,6 +160,7 @@
       );
       find(".call").textContent = step.call;
       find(".call").hidden = !step.call;
+      find(".call").toggleAttribute("data-lines", step.call.includes("\n"));
       find(".slider").value = index + 1;
       find(".slider").setAttribute("aria-valuetext", `${place}: ${step.title}`);
       find(".slider").style.setProperty("--done", this.last ? index / this.last : 1);
@@ -178,13 +181,26 @@
       const goesOn = counts.every(([name, value]) => value >= (was.get(name) ?? 0))
         && (!before.length || counts.some(([name]) => was.has(name)));
       this.find(".counts").hidden = counts.length === 0;
-      this.find(".counts dl").replaceChildren(...counts.map(([name, value]) => {
+      this.find(".counts").toggleAttribute("data-many", counts.length > MANY);
+      // "pipe: copies" stands as "copies" below "pipe", said once for all that follow.
+      let group = "";
+      this.find(".counts dl").replaceChildren(...counts.flatMap(([name, value]) => {
         const pair = make("div");
+        const cut = name.lastIndexOf(": ");
+        const of = cut < 0 ? "" : name.slice(0, cut);
         const more = value - (was.get(name) ?? 0);
         const number = make("dd", Number(value).toLocaleString("en"));
         if (more && goesOn) number.append(make("ins", `+${more}`));
-        pair.append(make("dt", name), number);
-        return pair;
+        const named = make("dt");
+        if (of) named.append(make("span", `${of}: `, "heard"));
+        named.append(name.slice(of ? cut + 2 : 0));
+        pair.append(named, number);
+        if (of === group) return [pair];
+        group = of;
+        const head = make("div", undefined, "group");
+        head.append(make("dt", of));
+        head.setAttribute("aria-hidden", "true");
+        return of ? [head, pair] : [pair];
       }));
     }
 
@@ -200,6 +216,17 @@
         pair.append(name, raw);
         return pair;
       }));
+      this.fitProof();
+    }
+
+    // On a slide nobody scrolls: long values end early, and stand in full in the notebook.
+    fitProof() {
+      const evidence = this.find(".evidence");
+      const fits = () => evidence.scrollHeight <= evidence.clientHeight + 1;
+      evidence.style.removeProperty("--lines");
+      if (this.host.dataset.labkitSlide === undefined) return;
+      for (let lines = 4; lines > 0 && !fits(); lines -= 1)
+        evidence.style.setProperty("--lines", lines);
     }
 
     list(index) {

@@ -49,7 +49,7 @@ def chromium() -> str:
 
 
 class Page:
-    """The browser's only page."""
+    """A page of the browser: the one that it opened, or another that this one has opened."""
 
     def __init__(self, commands: int, events: int) -> None:
         """Attach to the page that the browser opened."""
@@ -57,10 +57,20 @@ class Page:
         self._unread = b""
         self._number = 0
         self._session: str | None = None
+        self.turn_to("")
+
+    def turn_to(self, title: str) -> bool:
+        """Speak to the first page whose title begins so from now on; False if there is none."""
+        before, self._session = self._session, None
         pages = self.call("Target.getTargets")["targetInfos"]
-        target = next(page["targetId"] for page in pages if page["type"] == "page")
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
+        for page in pages:
+            if page["type"] == "page" and page["title"].startswith(title):
+                target = page["targetId"]
+                attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+                self._session = attached["sessionId"]
+                return True
+        self._session = before
+        return False
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol; events are passed over.

@@ -14,6 +14,9 @@ PICTURE = '<img class="lk-picture" alt="{alt}" src="data:{kind};base64,{data}">'
 # To a local file, which will not be there; what is within the page or far away stays.
 _LOCAL_LINK = re.compile(r'<a href="(?!https?:|#|mailto:)([^"]*)"[^>]*>(.*?)</a>', re.S)
 _DETAILS = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.S)
+_ROW = re.compile(r"<tr\b.*?</tr>", re.S)
+_CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.S)
+_NUMBER = re.compile(r"\s*[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?\s*")
 _ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.S)
 
 
@@ -77,12 +80,40 @@ def _best(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         alt = escape(str(data.get("text/plain", "")))
         return PICTURE.format(alt=alt, kind="image/svg+xml", data=picture)
     if "text/html" in data:
-        return f'<div class="lk-html">{data["text/html"]}</div>'
+        return f'<div class="lk-html">{_numbers_right(str(data["text/html"]))}</div>'
     if "text/markdown" in data:
         return f'<div class="lk-words">{markdown(str(data["text/markdown"]))}</div>'
     if "text/plain" in data:
         return f'<pre class="lk-text">{_terminal(str(data["text/plain"]))}</pre>'
     return ""
+
+
+def _numbers_right(html: str) -> str:
+    """A table of pandas with a class on its columns of numbers, which stand at the right."""
+    if 'class="dataframe"' not in html:
+        return html
+    rows = [_CELL.findall(row) for row in _ROW.findall(html)]
+    body = [row for row in rows if any(kind == "td" for kind, _, _ in row)]
+    if not body or len({len(row) for row in rows}) != 1:
+        return html  # no plain table: cells that span others
+    numbers = {
+        at
+        for at, column in enumerate(zip(*body, strict=True))
+        if all(kind == "td" and _NUMBER.fullmatch(text) for kind, _, text in column)
+    }
+
+    def row(found: re.Match[str]) -> str:
+        at = iter(range(len(rows[0])))
+        return _CELL.sub(
+            lambda cell: (
+                f'<{cell[1]}{cell[2]} class="lk-number">{cell[3]}</{cell[1]}>'
+                if next(at) in numbers
+                else cell[0]
+            ),
+            found[0],
+        )
+
+    return _ROW.sub(row, html)
 
 
 def _terminal(text: str) -> str:

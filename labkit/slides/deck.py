@@ -70,17 +70,19 @@ def deck_html(slides: list[Slide], title: str, foot: str, cut: Cut = "fifty") ->
 def _slides(slides: list[Slide], cut: Cut) -> Iterator[str]:
     before = 0.0
     for number, slide in enumerate(slides):
-        yield _slide(slide, number, slide.spoken(cut, before))
+        yield _slide(slide, number, slide.spoken(cut, before), slide.minutes(cut))
         before += slide.minutes(cut)
 
 
-def _slide(slide: Slide, number: int, spoken: list[str]) -> str:
+def _slide(slide: Slide, number: int, spoken: list[str], minutes: float) -> str:
     body = []
     for cell, waits in slide.cells:
         html = _cell(cell)
         body.append(f'<div class="fragment lk-part">{html}</div>' if waits else html)
     words = "".join(body)
     about = ' class="lk-title"' if number == 0 and "<h1" in words else ""
+    if minutes:  # reveal.js tells the speaker by it who is ahead and who is behind
+        about += f' data-timing="{round(minutes * 60)}"'
     notes = "".join(markdown(each) for each in spoken)
     aside = f'<aside class="notes">{notes}</aside>\n' if notes else ""
     return _SLIDE.format(about=about, body=words, notes=aside)
