@@ -32,6 +32,7 @@ BROUGHT_BY = {
     "ipykernel": "jupyterlab",
     "nbconvert": "jupyterlab",
     "nbformat": "jupyterlab",
+    "traitlets": "anywidget",
 }
 
 
@@ -147,7 +148,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stand_in(path: Path, version: str, *, has_venv: bool = True) -> str:
+def stand_in(path: Path, version: str, *, has_venv: bool = True, has_headers: bool = True) -> str:
     """A shell script that answers the set-up's questions as such a Python would; its path."""
     new_enough = tuple(map(int, version.split("."))) >= (3, 11)
     path.write_text(
@@ -156,6 +157,7 @@ case "$*" in
     *'%d.%d'*) echo {version} ;;
     *'(3, 11)'*) exit {int(not new_enough)} ;;
     *ensurepip*) exit {int(not has_venv)} ;;
+    *Python.h*) exit {int(not has_headers)} ;;
     '-m venv '*)
         echo made >> made
         mkdir -p .venv/bin
@@ -198,6 +200,21 @@ class TestSetUp:
         done = run("make", "PYTHON=./bare", folder=clone)
         assert done.returncode == 2
         assert "sudo apt install python3-venv" in done.stderr
+
+    def test_what_has_to_be_built_takes_a_compiler_and_headers(
+        self, clone: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", f"{clone}:{os.environ['PATH']}")
+        compiler = clone / "cc"
+        compiler.write_text("#!/bin/sh\n")
+        compiler.chmod(0o755)
+        stand_in(clone / "newest", "3.14", has_headers=False)
+        done = run("make", "PYTHON=./newest", folder=clone)
+        assert done.returncode == 2
+        assert "sudo apt install gcc python3-dev" in done.stderr
+        assert not (clone / ".venv").exists()
+        stand_in(clone / "newest", "3.14")
+        assert run("make", "PYTHON=./newest", folder=clone).returncode == 0
 
     def test_the_first_fit_python_is_taken(self, clone: Path) -> None:
         stand_in(clone / "old", "3.9")
