@@ -17,6 +17,8 @@ from labkit.answers.sketch import Named, picture
 
 # Set where a notebook is run for readers: nobody's answers are shown, and all explanations are.
 SHOWN_AS = "LABKIT_SHOWN_AS"
+# What many think and the question is out to meet; beside it stands what this machine showed.
+BELIEVED = "Often believed"
 Shown = Literal["live", "page", "deck"]
 
 STYLE = """
@@ -173,10 +175,11 @@ def held(
         line: the line that was observed, if one was drawn.
     """
     lines = [f"You predicted {plain(question.say(given))}", f"Observed: {plain(saw)}"]
-    rows = {"You predicted": question.say(given), "Observed": saw}
+    rows = {"You predicted": question.say(given)}
     if latest != given:
-        rows = {"First": question.say(given), "Revised": question.say(latest), "Observed": saw}
+        rows = {"First": question.say(given), "Revised": question.say(latest)}
         lines.insert(1, f"You then said {plain(question.say(latest))}")
+    rows |= {BELIEVED: question.misconception, "Observed": saw}
     look, verdict = "", undecided
     if right is not None:
         fits, now = question.matches(given, right), question.matches(latest, right)
@@ -240,7 +243,7 @@ def _rows(rows: Mapping[str, str]) -> str:
 
 def _observed(question: Question, saw: str, right: Right | None, undecided: str) -> str:
     so = undecided if right is None else question.say(right)
-    return _rows({"Observed": saw, "So": so})
+    return _rows({BELIEVED: question.misconception, "Observed": saw, "So": so})
 
 
 def _explanations(question: Question, but: Given = "") -> str:

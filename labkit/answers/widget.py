@@ -4,9 +4,9 @@ They only hand an answer to the same function that `labkit.answer` calls. ipywid
 front end without it shows nothing here, and the question above says how to answer in code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from labkit.answers.card import shown_as
 from labkit.answers.drawing import Drawing
@@ -43,41 +43,74 @@ def buttons(question: Question, commit: Callable[[Any], str], latest: Given | No
         import ipywidgets as widgets
     except ImportError:
         return None
-    fields, value = _fields(question, widgets, latest)
     status = widgets.HTML()
-    send = widgets.Button(description="Commit", button_style="primary", tooltip="Keep this answer")
 
-    def clicked(_: object) -> None:
+    def take(answer: object) -> None:
         try:
-            said = commit(value())
+            said = commit(answer)
         except LabkitError as error:
             said = str(error)
         status.value = _STATUS.format(escape(said))
 
-    send.on_click(clicked)
+    plain = _fields(question, widgets, latest)
+    send = widgets.Button(description="Commit", button_style="primary", tooltip="Keep this answer")
+    send.on_click(lambda _: take(plain.answer(plain.held())))
+    try:
+        from labkit.answers.commit import PLAIN, Commit
+        from labkit.answers.pad import Pad
+    except ImportError:
+        return widgets.VBox([*plain.widgets, send, status])
+    # The kernel cannot know whether the front end can show widgets of our own. So what would stand
+    # in for them is there as well, and the style sheet that comes with them hides it.
+    shown = plain
     if question.drawing is not None:
-        return widgets.VBox([*fields, send, status])
-    row = widgets.HBox([*fields, send], layout=widgets.Layout(flex_flow="row wrap"))
+        pad = Pad(question.drawing, _line(question.drawing, latest))
+        shown = _Fields([pad], "values", lambda held: held[0])
+        for each in plain.widgets:
+            each.add_class(PLAIN)
+    send.add_class(PLAIN)
+    ours = Commit(
+        shown.widgets, [shown.state] * len(shown.widgets), lambda held: take(shown.answer(held))
+    )
+    if question.drawing is not None:
+        return widgets.VBox([*shown.widgets, *plain.widgets, ours, send, status])
+    row = widgets.HBox([*plain.widgets, ours, send], layout=widgets.Layout(flex_flow="row wrap"))
     return widgets.VBox([row, status])
 
 
-def _fields(
-    question: Question, widgets: Any, latest: Given | None
-) -> tuple[list[Any], Callable[[], Any]]:
-    """What is clicked or typed into, and the answer that it holds."""
+class _Fields(NamedTuple):
+    """What is clicked, typed or drawn into.
+
+    Attributes:
+        state: the name of what each of them holds.
+        answer: the answer that is in what they hold.
+    """
+
+    widgets: list[Any]
+    state: str
+    answer: Callable[[list[Any]], Any]
+
+    def held(self) -> list[Any]:
+        """What they hold, as far as the kernel has heard."""
+        return [getattr(each, self.state) for each in self.widgets]
+
+
+def _fields(question: Question, widgets: Any, latest: Given | None) -> _Fields:
+    """Fields that every front end with widgets can show."""
     if question.drawing is not None:
-        return _points(question.drawing, widgets, latest)
+        return _sliders(question.drawing, widgets, latest)
     if question.kind == "choice":
+        keys = list(question.choices)
         one = widgets.ToggleButtons(
-            options=[(key, key) for key in question.choices],
+            options=[(key, key) for key in keys],
             value=None,
             tooltips=[choice.text for choice in question.choices.values()],
             style={"button_width": "4em"},
         )
-        return [one], lambda: one.value
+        return _Fields([one], "index", lambda held: _at(keys, held[0]))
     if question.kind == "number":
         number = widgets.Text(placeholder="a number", layout=widgets.Layout(width="10em"))
-        return [number], lambda: number.value
+        return _Fields([number], "value", lambda held: held[0])
     places = [
         widgets.Dropdown(
             options=[("-", ""), *((text, key) for key, text in question.items.items())],
@@ -86,21 +119,13 @@ def _fields(
         )
         for place in range(len(question.items))
     ]
-    return places, lambda: [each.value for each in places]
+    items = ["", *question.items]
+    return _Fields(places, "index", lambda held: [_at(items, each) for each in held])
 
 
-def _points(
-    drawing: Drawing, widgets: Any, latest: Given | None
-) -> tuple[list[Any], Callable[[], Any]]:
-    """A pad to draw on; and a slider for each column, to be seen only where no pad can be.
-
-    The kernel cannot know whether the front end can show the pad. So the sliders are always there,
-    and the pad's own style sheet, which only comes with it, hides them.
-    """
+def _sliders(drawing: Drawing, widgets: Any, latest: Given | None) -> _Fields:
+    """A slider for each column."""
     axis = drawing.axis
-    values = [drawing.fixed.get(key) for key in drawing.columns]
-    if isinstance(latest, tuple):
-        values = [float(each) for each in latest]
     levels = [("no point yet", ""), *((axis.label(level), level) for level in axis.levels)]
     sliders = [
         widgets.SelectionSlider(
@@ -111,23 +136,19 @@ def _points(
             style={"description_width": "11em"},
             layout=widgets.Layout(width="34em"),
         )
-        for (key, label), value in zip(drawing.columns.items(), values, strict=True)
+        for (key, label), value in zip(drawing.columns.items(), _line(drawing, latest), strict=True)
     ]
-    without_pad = widgets.VBox(sliders)
-    without_pad.add_class("labkit-without-pad")
+    values = [None, *axis.levels]
+    return _Fields(sliders, "index", lambda held: [_at(values, each) for each in held])
 
-    def by_slider() -> list[float | None]:
-        return [None if each.value == "" else each.value for each in sliders]
 
-    try:
-        from labkit.answers.pad import Pad
-    except ImportError:
-        return [without_pad], by_slider
-    pad = Pad(drawing, values)
+def _line(drawing: Drawing, latest: Given | None) -> list[float | None]:
+    """The points there are already: of the latest answer, or what is so by definition."""
+    if isinstance(latest, tuple):
+        return [float(each) for each in latest]
+    return [drawing.fixed.get(key) for key in drawing.columns]
 
-    def moved(_: object) -> None:
-        pad.values = by_slider()
 
-    for each in sliders:
-        each.observe(moved, "value")
-    return [pad, without_pad], lambda: list(pad.values)
+def _at(options: Sequence[Any], index: int | None) -> Any:
+    """The option that is chosen; None where none is."""
+    return None if index is None else options[index]
