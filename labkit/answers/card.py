@@ -31,7 +31,7 @@ STYLE = """
 .lk-card .lk-ask { font-size: 1.1em; font-weight: 600; }
 .lk-card dl { display: grid; grid-template-columns: max-content 1fr; gap: .3em .8em;
   margin: .5em 0; }
-.lk-card dt { font-weight: 700; }
+.lk-card dl dt { font-weight: 700; float: none; width: auto; white-space: nowrap; }
 .lk-card dd { margin: 0; }
 .lk-card .lk-small { font-size: .88em; opacity: .85; }
 .lk-card code { font-family: var(--jp-code-font-family, "DejaVu Sans Mono", monospace);
