@@ -141,12 +141,39 @@ class Page:
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks; yields the address that opens the first one."""
+    """JupyterLab on a copy of the notebooks; yields the address that opens one of them."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
+    if os.geteuid() == 0:
+        command += ["--allow-root"]
+    with _served(command, folder, folder) as server:
+        yield f"{server['url']}lab/tree/notebooks/{NOTEBOOK}?token={server['token']}"
+
+
+@contextmanager
+def made_lab(folder: Path) -> Iterator[str]:
+    """JupyterLab as `make lab` starts it; yields its address, which says nothing of a notebook."""
+    command = [sys.executable, "-m", "labkit", "lab", "--no-browser"]
+    # It is not for a test to set up .venv anew; with conda there is none.
+    if subprocess.run(["make", "--question", ".venv/.installed"], cwd=ROOT).returncode == 0:
+        command = ["make", "lab", "ARGS=--no-browser"]
+    with _served(command, ROOT, folder) as server:
+        yield f"{server['url']}?token={server['token']}"
+
+
+@contextmanager
+def _served(command: list[str], where: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """A JupyterLab that keeps all that it writes in a folder; yields what it says of itself."""
     settings = folder / "settings" / "@jupyterlab"
     notices = settings / "apputils-extension" / "notification.jupyterlab-settings"
     notices.parent.mkdir(parents=True)
     notices.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    keeping = settings / "docmanager-extension" / "plugin.jupyterlab-settings"
+    keeping.parent.mkdir()
+    keeping.write_text('{"autosave": false}')
+    config = folder / "config" / "jupyter_lab_config.json"
+    config.parent.mkdir()
+    config.write_text('{"LabApp": {"expose_app_in_browser": true}}')
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "XDG_DATA_HOME": str(folder / "data"),  # nobody's answers
@@ -157,23 +184,30 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
     }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
-    command += ["--LabApp.expose_app_in_browser=True"]
-    if os.geteuid() == 0:
-        command += ["--allow-root"]
     with (folder / "jupyterlab.log").open("wb") as log:
-        lab = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        started = subprocess.Popen(
+            command, cwd=where, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+        lab = None
         try:
             # It finds a free port and invents a token; both stand here once it listens.
-            facts = folder / "runtime" / f"jpserver-{lab.pid}.json"
-            poll(lambda: facts.exists() or lab.poll() is not None, START_S, "JupyterLab listens")
-            assert lab.poll() is None, (folder / "jupyterlab.log").read_text()
-            server = poll(lambda: _json(facts), END_S, "its address is written")
-            yield f"{server['url']}lab/tree/notebooks/{NOTEBOOK}?token={server['token']}"
+            facts = poll(
+                lambda: [*folder.glob("runtime/jpserver-*.json")] or started.poll() is not None,
+                START_S,
+                "JupyterLab listens",
+            )
+            assert started.poll() is None, (folder / "jupyterlab.log").read_text()
+            assert isinstance(facts, list)
+            server = poll(lambda: _json(facts[0]), END_S, "its address is written")
+            lab = os.pidfd_open(server["pid"])
+            yield server
         finally:
-            stop(lab, signal.SIGTERM)
+            if lab is not None:
+                signal.pidfd_send_signal(lab, signal.SIGTERM)
+                os.close(lab)
+                with suppress(subprocess.TimeoutExpired):
+                    started.wait(END_S)
+            stop(started, signal.SIGTERM)
 
 
 def _json(path: Path) -> Any:
@@ -259,6 +293,32 @@ def test_the_notebook_runs_in_a_browser(tmp_path: Path) -> None:
             lambda: page.run("Boolean(document.querySelector('details[open]'))"), END_S, "an answer"
         )
         page.photograph(pictures / "99-an-answer.png")
+
+
+def test_make_lab_opens_the_first_notebook_and_takes_its_first_prediction(tmp_path: Path) -> None:
+    with made_lab(tmp_path) as address, chromium(tmp_path / "profile") as page:
+        page.call("Page.navigate", url=address)
+        poll(lambda: page.run(READY), START_S, "a notebook is open and its kernel idle")
+        opened = "jupyterapp.shell.currentWidget.context.path"
+        assert page.run(opened) == "notebooks/00_start_here.ipynb"
+        page.run(_command("notebook:run-all-cells"))
+        field = ".widget-text input"
+        _until(page, f"Boolean(document.querySelector('{field}'))", "the first prediction is asked")
+        page.click(field)
+        page.call("Input.insertText", text="2")
+        page.click(".jupyter-widgets.jupyter-button.mod-primary:not(.labkit-plain)")
+        answers = tmp_path / "data" / "labkit" / "answers.json"
+        poll(lambda: _finished(page.run(CODE_CELLS)), RUN_S, "every cell has run")
+        poll(  # a kernel comes to what was clicked after the cells that waited before
+            lambda: answers.exists() and "00-1" in json.loads(answers.read_text())["questions"],
+            END_S,
+            "the prediction is kept",
+        )
+        page.photograph(tmp_path / "predicted.png")
+        assert json.loads(answers.read_text())["questions"]["00-1"]["first"]["answer"] == 2
+        for cell in page.run(CODE_CELLS):
+            assert "error" not in [output["output_type"] for output in cell["outputs"]], cell
+        page.run(_command("kernelmenu:shutdown"))
 
 
 OTHERS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if p.name != NOTEBOOK)
