@@ -1,6 +1,7 @@
 # The lab in a container, for machines whose own system is not Linux (macOS, Windows).
 #     docker build -t labkit .
-#     docker run --rm -it --shm-size=1g -p 127.0.0.1:8888:8888 labkit
+#     docker run --rm -it --shm-size=1g -p 127.0.0.1:8888:8888 \
+#         -v labkit-answers:/home/student/.local/share/labkit labkit
 # What is measured then is the Linux kernel of the virtual machine that containers run in there.
 FROM python:3.12-slim-bookworm
 
@@ -17,6 +18,8 @@ RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation --editab
     && chown student /home/student/labkit
 
 USER student
+# A volume here takes over whose it is: predictions and runs then outlive the container.
+RUN mkdir -p /home/student/.local/share/labkit /home/student/labkit/data/runs
 EXPOSE 8888
 # Inside a container JupyterLab has to listen beyond its loopback to be reached at all; the line
 # above publishes the port to your own machine only, and JupyterLab asks for its token.
