@@ -298,7 +298,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "repeats below zero": (_cell("repeats", -1), "repeats has numbers that are too small"),
     "half a repeat": (_cell("repeats", 1.5), "no whole numbers"),
     "another number of repeats": (_cell("repeats", 6), "has 6 repeats, and samples.csv has 7"),
-    "another median": (_cell("ns_per_message", 5000.5), "5000.5, which from its 7 repeats in samples.csv is 5000.4"),
+    "another median": (
+        _cell("ns_per_message", 5000.5),
+        "5000.5, which from its 7 repeats in samples.csv is 5000.4",
+    ),
     "an unknown mechanism": (_cell("mechanism", "Tele pathy"), "no mechanism 'Tele pathy'"),
     "an unknown pattern": (_cell("pattern", "x"), "no pattern 'x'"),
     "an unknown placement": (_cell("placement", "x"), "no placement 'x'"),

@@ -285,6 +285,37 @@ def test_letters_too_small_too_faint_or_cut_off_are_found(tmp_path: Path) -> Non
     assert told == [[], ["small"], ["faint"], ["cut off"]]
 
 
+def test_evidence_that_has_no_room_on_a_slide_is_counted(tmp_path: Path) -> None:
+    from made_up_walks import pipe_walk
+
+    from labkit.player.page import html
+
+    data = pipe_walk()
+    data["steps"][1]["evidence"] *= 12
+    source = nbformat.v4.new_code_cell("walk", metadata={"tags": ["remove-input"]})
+    source.outputs = [nbformat.v4.new_output("display_data", data={"text/html": html(data)})]
+    path = tmp_path / "n.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[source]), path)
+    (deck,) = make_decks([str(path)], tmp_path / "out", execute=False)
+    inside = "document.querySelector('.labkit-player').shadowRoot"
+    lines = f"[...{inside}.querySelectorAll('.evidence dl > div')].filter(e => !e.hidden).length"
+    more = f"{inside}.querySelector('.evidence .more')?.textContent ?? ''"
+    with browser() as page:
+        open_deck(page, deck)
+        show(page, 0)
+        assert page.value(more) == ""
+        page.value(f"void {inside}.querySelectorAll('.jump')[1].click()")
+        page.value(DRAWN)
+        photograph(page, tmp_path / "crowded.png")
+        left = len(data["steps"][1]["evidence"]) - page.value(lines)
+        assert left > 0
+        assert page.value(more) == f"and {left} more, in the notebook"
+        assert unreadable(page) == []
+        page.value(f"void {inside}.querySelectorAll('.jump')[0].click()")
+        page.value(DRAWN)
+        assert page.value(more) == ""
+
+
 def test_the_speakers_window_works_from_a_file(tmp_path: Path) -> None:
     """Notes, the next slide, a clock, and players that follow, without a server or a network."""
     from made_up_walks import pipe_walk

@@ -219,14 +219,24 @@
       this.fitProof();
     }
 
-    // On a slide nobody scrolls: long values end early, and stand in full in the notebook.
+    // On a slide nobody scrolls: long values end early, then whole lines are left out, and all of it
+    // stands in full in the notebook.
     fitProof() {
       const evidence = this.find(".evidence");
       const fits = () => evidence.scrollHeight <= evidence.clientHeight + 1;
       evidence.style.removeProperty("--lines");
+      evidence.querySelector(".more")?.remove();
+      const pairs = [...evidence.querySelectorAll("dl > div")];
+      for (const pair of pairs) pair.hidden = false;
       if (this.host.dataset.labkitSlide === undefined) return;
       for (let lines = 4; lines > 0 && !fits(); lines -= 1)
         evidence.style.setProperty("--lines", lines);
+      const more = make("p", "", "more");
+      for (let left = 1; left < pairs.length && !fits(); left += 1) {
+        pairs.at(-left).hidden = true;
+        more.textContent = `and ${left} more, in the notebook`;
+        evidence.append(more);
+      }
     }
 
     list(index) {

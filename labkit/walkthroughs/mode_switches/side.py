@@ -76,18 +76,33 @@ def verdict(side: Side) -> str:
 
 
 def how_counted(side: Side) -> list[Evidence]:
-    """The trace against the loops, and what getrusage says of the same without a trace."""
-    evidence = []
-    for name, _, passage in side.ends:
-        loop = "not counted (libc hides them)" if passage.loop_calls is None else passage.loop_calls
-        value = f"trace {passage.trace_calls}, loop {loop}" if passage.traced else f"loop {loop}"
-        evidence.append(Evidence(f"system calls, {name}", "the same run", value))
-    for name, passage in side.quiet:
-        value = ", ".join(
-            f"{end}: {passage.voluntary[end]} voluntary, {passage.involuntary[end]} involuntary"
-            for end in passage.voluntary
+    """The trace against the loops, and what getrusage says without a trace: row by row."""
+
+    def calls(passage: Passage) -> str:
+        loop = "hidden by libc" if passage.loop_calls is None else f"loop {passage.loop_calls}"
+        return f"trace {passage.trace_calls}, {loop}" if passage.traced else loop
+
+    def switches(passage: Passage) -> str:
+        voluntary, involuntary = (
+            sum(each.values()) for each in (passage.voluntary, passage.involuntary)
         )
-        where = "getrusage(2), a run without trace"
-        evidence.append(Evidence(f"context switches, {name}", where, value))
-        evidence.append(Evidence(f"page faults, {name}", where, str(passage.faults)))
-    return evidence
+        return f"{voluntary} + {involuntary}"
+
+    untraced = [passage for _, passage in side.quiet]
+    return [
+        Evidence(
+            "system calls",
+            "each row's own run",
+            "; ".join(calls(passage) for _, _, passage in side.ends),
+        ),
+        Evidence(
+            "context switches, voluntary + involuntary",
+            "getrusage(2), no trace",
+            "; ".join(map(switches, untraced)),
+        ),
+        Evidence(
+            "page faults",
+            "getrusage(2), no trace",
+            "; ".join(str(passage.faults) for passage in untraced),
+        ),
+    ]
