@@ -190,7 +190,7 @@
         const of = cut < 0 ? "" : name.slice(0, cut);
         const more = value - (was.get(name) ?? 0);
         const number = make("dd", Number(value).toLocaleString("en"));
-        if (more && goesOn) number.append(make("ins", `+${more}`));
+        if (more && goesOn && was.has(name)) number.append(make("ins", `+${more}`));
         const named = make("dt");
         if (of) named.append(make("span", `${of}: `, "heard"));
         named.append(name.slice(of ? cut + 2 : 0));

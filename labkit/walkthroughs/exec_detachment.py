@@ -96,7 +96,7 @@ def observe(stage: Stage, steps: Steps) -> None:
     pid, before = actor.pid, mappings(actor.pid)
     steps.facts["nattch_before_exec"] = lab.attached()
     steps.add(
-        "Before: a process with memory and descriptors",
+        "Before: memory, descriptors, objects",
         f"""The process has {len(before)} mappings: its program, libraries, stack, and a segment
         attached at {lab.address:#x}, in which it wrote "{lab.text}". It holds two pipes open, one
         made as C does it and one as Python does, and has put a message into each of its

@@ -183,7 +183,7 @@ def _writes(steps: Steps, lab: _Lab, message: str) -> None:
         else "The kernel shows no copy of the page being made here."
     )
     steps.add(
-        "The child writes to private memory: copy on write",
+        "The child's private page: copy on write",
         f"""{how} The parent still reads "{seen}". Same address, different memory.""",
         _picture(lab),
         f'strcpy(private, "{new}");',

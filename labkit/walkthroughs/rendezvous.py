@@ -162,7 +162,7 @@ def _name(stage: Stage, steps: Steps, first: ActorHandle, second: ActorHandle) -
     steps.facts["name_again"] = again.error or "made"
     what = "the same object" if same else "another object"
     steps.add(
-        "By a name: POSIX queues, segments, semaphores",
+        "By a name: POSIX objects",
         f"""POSIX names look like a path with one slash. The stranger opened the name and got
         {what}, as descriptor {found.result}. Making it once more with O_EXCL gets {again.error}:
         that is how one finds out that a name is taken, or squatted by somebody.""",

@@ -94,7 +94,7 @@ FRAMES = Drawing(
         "attached": "attached",
         "first": "1st page touched",
         "second": "2nd page touched",
-        "marked": "marked for removal",
+        "marked": "removal marked",
         "last": "last detach",
     },
     across="moment",

@@ -53,8 +53,8 @@ def picture(
     for side, (name, drawn) in enumerate((("one", one), ("two", two))):
         _process(scene, name, drawn, columns[side])
     for name, what, value in moves:
-        left = name == "one"
-        high, low = (660.0 if left else 940.0, 190.0), (770.0 if left else 830.0, 530.0)
+        x = 690.0 if name == "one" else 910.0
+        high, low = (x, 190.0), (x, 530.0)
         points = [high, low] if what == "store" else [low, high]
         scene.arrow(f"{name}.{what}", points, "copy", f"{what} {value}")
     return scene
