@@ -3,6 +3,9 @@
 import ast
 import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +77,29 @@ def test_a_reference_run_is_found_by_its_name_from_anywhere(
     for name in ("no-such-run", "..", "", "a\0b"):
         with pytest.raises(labkit.RequestError):
             labkit.load(name)
+
+
+def test_it_is_found_in_the_checkout_one_is_in_where_labkit_is_installed_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """As on a hub: the package in its image, and a checkout for each student."""
+    (folder, *_) = sorted((ROOT / "data" / "reference").iterdir())
+    image, checkout = tmp_path / "image", tmp_path / "checkout"
+    shutil.copytree(ROOT / "labkit", image / "labkit")
+    shutil.copytree(folder, checkout / "data" / "reference" / folder.name)
+    (checkout / "notebooks").mkdir()
+    load = f"import labkit; print(len(labkit.load({folder.name!r}).summary), labkit.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", load],
+        cwd=checkout / "notebooks",
+        env=os.environ | {"PYTHONPATH": str(image)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows, file = done.stdout.split()
+    assert int(rows) > 0
+    assert file.startswith(str(image))
 
 
 @each_notebook

@@ -1,5 +1,6 @@
 """A run: its summary, its samples and its machine; how it is kept and read again."""
 
+import contextlib
 import json
 import math
 import os
@@ -141,11 +142,16 @@ class Run:
 def reference(name: str) -> Path | None:
     """The folder of a reference run that comes with labkit, by its name; None if it has none.
 
-    They lie in a checkout beside the package, so the current folder does not matter.
+    They lie in a checkout: the one beside the package, wherever one is; or the one that one is in,
+    where the package was installed into a hub's image and students have checkouts of their own.
     """
-    here = Path(__file__).resolve().parent.parent.parent / "data" / "reference"
-    plain = name not in ("", ".", "..") and "/" not in name and "\0" not in name
-    return here / name if plain and os.path.isdir(here / name) else None
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        return None
+    places = [Path(__file__).resolve().parent.parent.parent]
+    with contextlib.suppress(OSError):  # the current folder may be gone
+        places += [Path.cwd(), *Path.cwd().parents]
+    folders = (place / "data" / "reference" / name for place in places)
+    return next(filter(os.path.isdir, folders), None)
 
 
 def load(path: str | os.PathLike[str]) -> Run:
