@@ -28,6 +28,7 @@ from labkit.mechanisms.waiting import NAMES
 
 COLUMNS = ["capability", "available", "why", "remedy"]
 FACILITIES = {
+    "watching processes",
     "tracing",
     "perf counters",
     "pinning",

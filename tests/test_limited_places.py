@@ -42,12 +42,12 @@ NUMBERS = {
 }
 
 REFUSE = """
-    def refuse(*numbers):
-        '''Have these calls fail with EPERM from now on, in all processes that follow. seccomp(2)'''
+    def refuse(*numbers, error=1):
+        '''Have these calls fail, with EPERM, in this and all later processes. seccomp(2)'''
         steps = [struct.pack("HBBI", 0x20, 0, 0, 0)]  # the call's number
         for number in numbers:
             steps += [struct.pack("HBBI", 0x15, 0, 1, number),
-                      struct.pack("HBBI", 0x06, 0, 0, 0x00050001)]  # SECCOMP_RET_ERRNO, EPERM
+                      struct.pack("HBBI", 0x06, 0, 0, 0x00050000 | error)]  # SECCOMP_RET_ERRNO
         steps.append(struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))
         program = ctypes.create_string_buffer(b"".join(steps))
         filter = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program))
@@ -191,6 +191,35 @@ def test_no_tracing_and_no_counters(world: World, numbers: dict[str, int]) -> No
         hidden = row["waiting"] == "posix_sem"
         assert (row["system_calls_per_message"] > 0) == (not hidden), row
         assert row["reason"].startswith("system calls are not counted: ") == hidden, row
+    """
+    )
+
+
+@pytest.mark.parametrize("error", [1, 38], ids=["refused by a filter", "an old kernel"])
+def test_no_descriptors_of_processes(world: World, error: int) -> None:
+    """Linux before 5.3 has no pidfd_open(2), and old containers refuse what they don't know."""
+    world.passes(
+        BEGIN
+        + REFUSE
+        + f"""
+    from labkit.errors import LabkitError
+    from labkit.kernel import process_descriptor
+
+    refuse(434, error={error})
+    for ask in (
+        lambda: labkit.compare("pipe", sizes=64, budget=1, progress=False),
+        lambda: labkit.walk("mode_switches"),
+    ):
+        try:
+            ask()
+        except LabkitError as refused:
+            assert "pidfd_open(2), by which processes are watched" in str(refused), refused
+            assert "Linux 5.3 or newer has it" in str(refused)
+        else:
+            raise AssertionError("it was not refused")
+    rows = labkit.doctor(quick=True).set_index("capability")
+    assert not rows.loc["watching processes", "available"]
+    assert labkit.walk("fork_inheritance").facts["nattch_after_fork"] == 2
     """
     )
 

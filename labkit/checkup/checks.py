@@ -32,6 +32,7 @@ def checks(quick: bool) -> list[Check]:
         Check("waiting: posix_sem", waiting.posix_sem),
         Check("waiting: sysv_sem", waiting.sysv_sem),
         Check("waiting: eventfd", waiting.eventfd),
+        Check("watching processes", tracing.watching),
         Check("tracing", tracing.tracing),
         Check("perf counters", perf.perf_counters),
         Check("pinning", processors.pinning),

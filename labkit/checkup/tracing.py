@@ -1,8 +1,18 @@
-"""Whether system calls can be traced: tried on a small process that is started for it. ptrace(2)"""
+"""Whether processes can be watched and traced: tried on a process. pidfd_open(2), ptrace(2)"""
 
 from labkit.checkup.check import Finding
 from labkit.checkup.remedy import here
+from labkit.kernel import process_descriptor
 from labkit.kernel.trace import why_not
+
+
+def watching() -> Finding:
+    """Open a descriptor of this process, as the harness does of its ends."""
+    reason = process_descriptor.why_not()
+    if reason is None:
+        return Finding(True, "opened a descriptor of this process")
+    why, _, advice = reason.partition(": ")
+    return Finding(False, why, f"# {advice}")
 
 
 def tracing() -> Finding:

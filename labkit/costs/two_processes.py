@@ -28,6 +28,7 @@ from labkit.harness.record import (
     VOLUNTARY,
 )
 from labkit.kernel.cpus import pin
+from labkit.kernel.process_descriptor import open_process
 from labkit.mechanisms.segment import address_of
 
 PATIENCE_MS = 1500
@@ -85,7 +86,7 @@ def run(
             if pid == 0:
                 _serve(loop, place, cpus[place], base, turns, more)
             pids.append(pid)
-            pidfds.append(os.pidfd_open(pid))
+            pidfds.append(open_process(pid))
         _wait(pidfds)
         statuses = [os.waitpid(pids.pop(0), 0)[1] for _ in range(2)]
         if any(statuses):

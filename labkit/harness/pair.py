@@ -18,6 +18,7 @@ from typing import Any
 from labkit.errors import LabkitError
 from labkit.harness.ends import CHANNELS, EndProcess, Engine, OpenCell, SharedRecords, fork_end
 from labkit.harness.patience import LOOK_S, Chances
+from labkit.kernel.process_descriptor import open_process
 from labkit.kernel.trace import SystemCall, Tracer
 from labkit.mechanisms.contract import SEQUENCE, End
 
@@ -77,7 +78,7 @@ class Pair:
         try:
             for end, cpu in zip(ENDS, cpus, strict=True):
                 self._members.append(self._fork(end, engine, cpu))
-        except OSError:
+        except (OSError, LabkitError):
             self.take_down()
             raise
 
@@ -90,8 +91,8 @@ class Pair:
                 process = EndProcess(end, theirs, self.shared, self.cells, engine, cpu)
                 others = [ours, self._lifeline, *(member.orders for member in self._members)]
                 pid = fork_end(process, others)
-            return _Member(end, pid, os.pidfd_open(pid), ours)
-        except OSError:
+            return _Member(end, pid, open_process(pid), ours)
+        except (OSError, LabkitError):
             ours.close()  # an end that waits for orders leaves by itself
             if pid:
                 os.waitpid(pid, 0)

@@ -12,6 +12,7 @@ from labkit.harness.ends import SharedRecords
 from labkit.kernel.descriptors import descriptors, queue_state, unread_bytes
 from labkit.kernel.libc import syscall
 from labkit.kernel.memory import get_word
+from labkit.kernel.process_descriptor import open_process
 from labkit.kernel.process_memory import read_memory
 from labkit.kernel.sysv_status import queue_status
 from labkit.mechanisms import is_own, pipe_vmsplice, ring
@@ -149,7 +150,7 @@ def _memory(pid: int, address: int, size: int) -> bytes | None:
 
 def _borrowed(pid: int, descriptor: int) -> int:
     """Our own descriptor of what a descriptor of a child's leads to; -1 where that is refused."""
-    process = os.pidfd_open(pid)
+    process = open_process(pid)
     try:
         return syscall(PIDFD_GETFD, process, descriptor, 0, 0, 0, 0)
     finally:
