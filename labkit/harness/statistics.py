@@ -35,6 +35,16 @@ PERCENTILES: dict[str, float] = {
     "p999": 99.9,
 }
 
+# What is counted of each repeat, and given for each message in the summary.
+COUNTED = (
+    "system_calls",
+    "voluntary_switches",
+    "involuntary_switches",
+    "page_faults",
+    "cpu_ns",
+    "user_ns",
+    "system_ns",
+)
 SAMPLE_COLUMNS = (
     *CELL_COLUMNS,
     "repeat",
@@ -46,13 +56,7 @@ SAMPLE_COLUMNS = (
     *(f"rtt_ns_{name}" for name in PERCENTILES),
     "rtt_ns_max",
     "clock_ns",
-    "system_calls",
-    "voluntary_switches",
-    "involuntary_switches",
-    "page_faults",
-    "cpu_ns",
-    "user_ns",
-    "system_ns",
+    *COUNTED,
     "producer_cpu",
     "consumer_cpu",
 )
