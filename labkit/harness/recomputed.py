@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.harness.statistics import CELL_COLUMNS, COUNTED, LEAST_REPEATS, TRUSTED_CPU_NS
+from labkit.harness.statistics import CELL_COLUMNS, COUNTED, LEAST_REPEATS, MEDIANS, TRUSTED_CPU_NS
 
 CLOSE = 1e-6  # numbers are written with all their digits; this is for sums in another order
-MEDIANS = ("ns_per_message", "rtt_ns_p50", "rtt_ns_p99")
 # What is read of each table: SUMMARY_READ and SAMPLES_READ, beyond the columns of the cell.
 SUMMARY_READ = (
     "status",

@@ -93,17 +93,8 @@ COVERED = (2.5, 97.5)  # percentiles between which 95 % of the resampled medians
 STABLE_WITHIN = 0.10  # of the median
 TRUSTED_CPU_NS = 500e6  # below, a kernel that counts by ticks can only guess user and system time
 
-_MEDIANS = ("ns_per_message", "rtt_ns_p50", "rtt_ns_p99")
-_SUMS = (
-    "messages",
-    "system_calls",
-    "voluntary_switches",
-    "involuntary_switches",
-    "page_faults",
-    "cpu_ns",
-    "user_ns",
-    "system_ns",
-)
+MEDIANS = ("ns_per_message", "rtt_ns_p50", "rtt_ns_p99")
+_SUMS = ("messages", *COUNTED)
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +125,7 @@ def summarise(
     # Numbers stand for cells, so that nothing below has to match eight columns.
     numbers = {_key(row): i for i, row in enumerate(asked[list(CELL_COLUMNS)].to_numpy())}
     cell = [numbers.get(_key(row), -1) for row in samples[list(CELL_COLUMNS)].to_numpy()]
-    measured = pd.DataFrame({c: samples[c].astype(float) for c in {*_MEDIANS, *_SUMS}})
+    measured = pd.DataFrame({c: samples[c].astype(float) for c in {*MEDIANS, *_SUMS}})
     measured["rtt_ns_max"] = samples["rtt_ns_max"].astype(float)
     measured["cell"] = cell
     done = asked.index[asked["status"] == "ok"]
@@ -142,7 +133,7 @@ def summarise(
 
     groups = measured.groupby("cell")
     everything = asked.index
-    medians = groups[list(_MEDIANS)].median().reindex(everything)
+    medians = groups[list(MEDIANS)].median().reindex(everything)
     # A count that one repeat does not know, the whole does not know.
     sums = groups[list(_SUMS)].sum(skipna=False).reindex(everything)
     low, high = _intervals(measured, len(asked), seed)
