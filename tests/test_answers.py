@@ -69,8 +69,8 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
     "05-1": ({"nattch_after_exec": 0}, 0),
     "05-2": ({"segment_exists": True, "bytes_kept": True}, "b"),
     "05-3": ({"same_pid": True, "same_program": False}, "b"),
-    "06-1": ({"factor": 1.2}, "b"),
-    "06-2": ({"factor_small": 1.1, "factor_large": 3.5}, "a"),
+    "06-1": ({"factor": [1.2, 1.1, 1.3]}, "b"),
+    "06-2": ({"factor_small": [1.1, 1.0, 1.2], "factor_large": [3.5, 3.2, 3.9]}, "a"),
     "06-3": ({"pipe": 4, "spin": 0}, 0),
     "06-4": (
         {
@@ -79,7 +79,7 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
         },
         (frozenset({"spin"}), frozenset({"futex", "pipe"})),
     ),
-    "06-5": ({"growth": 1.05}, "a"),
+    "06-5": ({"growth": [1.05, 1.0, 1.1]}, "a"),
     "06-6": (
         {
             "factors": [1.0, 1.04, 5.1, 75.5],
@@ -96,7 +96,7 @@ FACTS: dict[str, tuple[Mapping[str, Any], Any]] = {
     "08-3": ({"holds": 17, "statements": 21}, 17),
     "09-1": ({"changed": True, "ratio": 1.7}, "c"),
     "09-2": ({"one_cpu": 1.1, "two_cpus": 3.0}, "b"),
-    "10-1": ({"factor": 9.0}, "c"),
+    "10-1": ({"factor": [9.0, 8.1, 9.9]}, "c"),
     "10-2": ({"failed": True, "wrong_message": True}, "b"),
 }
 
@@ -184,9 +184,11 @@ class TestQuestions:
         assert question("09-1").right({"changed": False, "ratio": 1.02}) == "b"
         assert question("09-2").right({"one_cpu": 2.0, "two_cpus": 1.1}) == "a"
         assert question("09-2").right({"one_cpu": 1.1, "two_cpus": 1.2}) == "c"
-        assert question("06-1").right({"factor": 5.0}) == "a"
-        assert question("06-1").right({"factor": 0.5}) == "c"
-        assert question("06-2").right({"factor_small": 2.0, "factor_large": 1.0}) == "c"
+        assert question("06-1").right({"factor": [5.0, 4.5, 5.5]}) == "a"
+        assert question("06-1").right({"factor": [0.6, 0.55, 0.7]}) == "b"  # as its words say
+        assert question("06-1").right({"factor": [0.4, 0.35, 0.45]}) == "c"
+        lead = {"factor_small": [2.0, 1.9, 2.1], "factor_large": [1.0, 0.9, 1.1]}
+        assert question("06-2").right(lead) == "c"
         assert question("08-1").right({"smaller_refused": False, "larger_refused": False}) == "a"
         assert (
             question("07-3").right({"value_after_kill": 1, "value_after_kill_with_undo": 1}) == "a"
@@ -197,7 +199,11 @@ class TestQuestions:
             "02-3": {"same_address": True, "same_bytes": True},
             "06-4": {"low": dict.fromkeys(["pipe", "futex", "spin"], 1.0)}
             | {"high": dict.fromkeys(["pipe", "futex", "spin"], 2.0)},
+            "06-1": {"factor": [1.9, 1.7, 2.2]},
+            "06-2": {"factor_small": [1, 0.5, 2], "factor_large": [2, 1, 3]},
+            "06-5": {"growth": [1.5, float("nan"), float("nan")]},
             "07-1": {"expected": 100, "counted": 100},
+            "10-1": {"factor": [1.2, 1.1, 1.4]},
             "09-1": {"changed": False, "ratio": float("nan")},
         }
         for id, facts in unsettled.items():
@@ -236,6 +242,8 @@ class TestQuestions:
         asked, facts = question("06-6"), dict(FACTS["06-6"][0])
         with pytest.raises(Undecided, match="measure again"):
             asked.right(facts | {"most": [1.0, 9.0, 5.8, 79.0]})
+        with pytest.raises(Undecided, match="Too few repeats"):
+            asked.right(facts | {"most": [1.0, *[float("nan")] * 3]})
 
     def test_the_growth_is_read_from_a_run(self) -> None:
         asked = question("06-6")

@@ -1,10 +1,12 @@
 """Notebook 06: what a copy costs, read from a run."""
 
+from math import isfinite
 from typing import Any
 
 from labkit.answers.drawing import Axis, Drawing, Line, Shape, falls
 from labkit.answers.exercise import Exercise, NotYet
 from labkit.answers.question import Choice, Facts, Question, Right, Undecided
+from labkit.answers.ratio import TOO_FEW, decided, divided, ratio
 
 SMALL, LARGE = 64, 1 << 20
 MUCH, ABOUT = 2.0, 1.25  # a factor that is much, and one that is about the same
@@ -30,21 +32,20 @@ def _latency(run: Any, size: int, placement: str) -> Any:
     return done.drop_duplicates("waiting").set_index("waiting")
 
 
-def _of_small(run: Any) -> dict[str, Any]:
-    rows = _latency(run, SMALL, "same-cpu")
-    times = rows["ns_per_message"]
-    if not {"kernel", "futex"} <= set(times.index):
+def _lead(run: Any, name: str, size: int) -> dict[str, list[float]]:
+    """How many times as long the pipe takes as shared memory with a futex, on one CPU."""
+    rows = _latency(run, size, "same-cpu")
+    if not {"kernel", "futex"} <= set(rows.index):
         return {}
-    return {"factor": round(float(times["kernel"] / times["futex"]), 2)}
+    return {name: ratio(rows.loc["kernel"], rows.loc["futex"])}
+
+
+def _of_small(run: Any) -> dict[str, Any]:
+    return _lead(run, "factor", SMALL)
 
 
 def _by_size(run: Any) -> dict[str, Any]:
-    found = {}
-    for name, size in (("factor_small", SMALL), ("factor_large", LARGE)):
-        times = _latency(run, size, "same-cpu")["ns_per_message"]
-        if {"kernel", "futex"} <= set(times.index):
-            found[name] = round(float(times["kernel"] / times["futex"]), 2)
-    return found
+    return _lead(run, "factor_small", SMALL) | _lead(run, "factor_large", LARGE)
 
 
 def _calls(run: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _in_order(facts: Facts) -> Right:
     """Ranks by time; what cannot be told apart by its interval shares one."""
     low, high = facts["low"], facts["high"]
     if set(low) != set(NAMES) or any(not low[key] > 0 or not high[key] > 0 for key in NAMES):
-        raise Undecided("Too few repeats for intervals: measure again with a larger `budget`.")
+        raise Undecided(TOO_FEW)
     ranks: list[set[str]] = []
     reach = 0.0
     for key in sorted(low, key=lambda each: float(low[each])):
@@ -100,10 +101,10 @@ def _growth(run: Any) -> dict[str, Any]:
     done = run.summary.query(
         "status == 'ok' and pattern == 'latency' and copy == 'in-place' and touch == 'ends'"
         " and waiting == 'futex' and placement == 'same-cpu'"
-    ).set_index("message_size")["ns_per_message"]
+    ).set_index("message_size")
     if not {SMALL, LARGE} <= set(done.index):
         return {}
-    return {"growth": round(float(done[LARGE] / done[SMALL]), 2)}
+    return {"growth": ratio(done.loc[LARGE], done.loc[SMALL])}
 
 
 def _with_size(run: Any) -> dict[str, Any]:
@@ -111,15 +112,11 @@ def _with_size(run: Any) -> dict[str, Any]:
     pipe = _latency_of(run, "pipe", "same-cpu")
     if not set(SIZES.values()) <= set(pipe.index):
         return {}
-    unit = pipe.loc[SMALL]
-    low, high = (pipe[name].fillna(pipe["ns_per_message"]) for name in ("ns_low", "ns_high"))
     sizes = [size for size in SIZES.values() if size != SMALL]
-    return {
-        "factors": [1.0, *(round(float(pipe["ns_per_message"][n] / unit["ns_per_message"]), 2)
-                           for n in sizes)],
-        "least": [1.0, *(round(float(low[n] / high[SMALL]), 2) for n in sizes)],
-        "most": [1.0, *(round(float(high[n] / low[SMALL]), 2) for n in sizes)],
-    }  # fmt: skip
+    ratios = [[1.0, 1.0, 1.0], *(ratio(pipe.loc[size], pipe.loc[SMALL]) for size in sizes)]
+    return dict(
+        zip(("factors", "least", "most"), map(list, zip(*ratios, strict=True)), strict=True)
+    )
 
 
 def _shape(line: Line) -> str:
@@ -139,6 +136,8 @@ def _shape(line: Line) -> str:
 
 def _shape_of_growth(facts: Facts) -> str:
     shape = GROWTH.shape(facts)
+    if not all(map(isfinite, (*facts["least"], *facts["most"]))):
+        raise Undecided(TOO_FEW)
     if {_shape(tuple(facts["least"])), _shape(tuple(facts["most"]))} != {shape}:
         raise Undecided(
             "The times jumped so much that the line might as well have another shape: measure again"
@@ -153,20 +152,26 @@ def _exactly(facts: Facts) -> Right:
 
 def _faster_pipe(run: Any) -> str:
     table = run.summary.query("status == 'ok' and pattern == 'latency' and copy == 'copy'")
-    both = table.pivot_table(
-        index=["placement", "message_size"], columns="waiting", values="ns_per_message"
+    shared = table[~table["waiting"].isin(["kernel"])]
+    pairs = shared.merge(
+        table[table["waiting"] == "kernel"],
+        on=["placement", "message_size", "touch", "engine"],
+        suffixes=("", "_copied"),
     )
-    if "kernel" not in both or both.shape[1] < 2:
+    if not len(pairs):
         raise NotYet("The run needs a kernel-copied mechanism and shared memory side by side.")
-    slower = both.drop(columns="kernel").max(axis=1) / both["kernel"]
-    best = slower.dropna()
-    if best.empty or best.max() <= 1:
+    slower = pairs[pairs["ns_low"] > pairs["ns_high_copied"]]
+    if not len(slower):
         raise NotYet(
-            "In this run shared memory was quicker in every cell. Which way of waiting is bad at"
-            " waiting? Where is there nobody to wake it cheaply?"
+            "In this run shared memory was nowhere slower by more than the intervals leave open."
+            " Which way of waiting is bad at waiting? Where is there nobody to wake it cheaply?"
         )
-    placement, size = best.idxmax()
-    return f"At {size:,} bytes, {placement}: shared memory took {best.max():.2f} times as long."
+    factors = slower["ns_per_message"] / slower["ns_per_message_copied"]
+    most = slower.loc[factors.idxmax()]
+    return (
+        f"{most['mechanism']} ({most['waiting']}) took {factors.max():.2f} times as long as"
+        f" {most['mechanism_copied']}: {most['message_size']:,} bytes, {most['placement']}."
+    )
 
 
 GROWTH = Drawing(
@@ -226,11 +231,12 @@ QUESTIONS = (
         text="64 bytes there and back on one CPU; everybody sleeps while waiting. How does shared"
         " memory with a futex compare with a pipe?",
         misconception="Shared memory is always much faster.",
-        facts={"factor": float},
-        right=lambda facts: (
-            "a" if facts["factor"] >= MUCH else "c" if facts["factor"] < 1 / ABOUT else "b"
+        facts={"factor": list},
+        right=lambda facts: decided(
+            facts["factor"],
+            lambda factor: "a" if factor >= MUCH else "c" if factor < 1 / MUCH else "b",
         ),
-        saw=lambda facts: f"the pipe took {facts['factor']:.2f} times as long.",
+        saw=lambda facts: f"the pipe took {facts['factor'][0]:.2f} times as long.",
         choices={
             "a": Choice(
                 "It takes less than half the time: two copies through the kernel are saved.",
@@ -243,7 +249,7 @@ QUESTIONS = (
                 " few bytes, that is nearly the whole price.",
             ),
             "c": Choice(
-                "It is clearly slower: the futex is an extra.",
+                "It takes more than twice the time: the futex is an extra.",
                 "The futex takes the place of what read() and write() do for sleeping and waking;"
                 " it does not come on top.",
             ),
@@ -256,17 +262,14 @@ QUESTIONS = (
         text="And from 64 bytes to 1 MiB: what happens to the lead of shared memory over the pipe"
         " (one CPU, both sleeping)?",
         misconception="Shared memory's lead is the same at every size.",
-        facts={"factor_small": float, "factor_large": float},
-        right=lambda facts: (
-            "a"
-            if facts["factor_large"] > ABOUT * facts["factor_small"]
-            else "c"
-            if ABOUT * facts["factor_large"] < facts["factor_small"]
-            else "b"
+        facts={"factor_small": list, "factor_large": list},
+        right=lambda facts: decided(
+            divided(facts["factor_large"], facts["factor_small"]),
+            lambda grown: "a" if grown > ABOUT else "c" if grown < 1 / ABOUT else "b",
         ),
         saw=lambda facts: (
-            f"the pipe took {facts['factor_small']:.2f} times as long at 64 bytes and"
-            f" {facts['factor_large']:.2f} times at 1 MiB."
+            f"the pipe took {facts['factor_small'][0]:.2f} times as long at 64 bytes and"
+            f" {facts['factor_large'][0]:.2f} times at 1 MiB."
         ),
         choices={
             "a": Choice(
@@ -325,11 +328,11 @@ QUESTIONS = (
         text="Producer and consumer use the bytes in place, and look only at the ends of each"
         " message. From 64 bytes to 1 MiB, the time of a round trip grows",
         misconception="A longer message always takes longer.",
-        facts={"growth": float},
-        right=lambda facts: (
-            "a" if facts["growth"] < MUCH else "b" if facts["growth"] < 1000 else "c"
+        facts={"growth": list},
+        right=lambda facts: decided(
+            facts["growth"], lambda growth: "a" if growth < MUCH else "b" if growth < 1000 else "c"
         ),
-        saw=lambda facts: f"1 MiB took {facts['growth']:.2f} times as long as 64 bytes.",
+        saw=lambda facts: f"1 MiB took {facts['growth'][0]:.2f} times as long as 64 bytes.",
         choices={
             "a": Choice(
                 "hardly at all.",

@@ -4,6 +4,7 @@ from typing import Any
 
 from labkit.answers.exercise import Exercise, NotYet
 from labkit.answers.question import Choice, Facts, Question
+from labkit.answers.ratio import decided, ratio
 
 ABOUT = 1.25  # a factor that is about the same
 
@@ -13,9 +14,8 @@ def _stream(run: Any) -> dict[str, Any]:
     wanted = "status == 'ok' and pattern == 'throughput' and placement == 'same-cpu'"
     rows = run.summary.query(wanted)
     rows = rows[rows["message_size"] == rows["message_size"].min()]
-    pipe = rows[rows["mechanism"] == "pipe"]["ns_per_message"]
-    own = rows[_own(run, rows)]["ns_per_message"]
-    return {"factor": round(float(own.iloc[0] / pipe.iloc[0]), 2)}
+    pipe, own = rows[rows["mechanism"] == "pipe"], rows[_own(run, rows)]
+    return {"factor": ratio(own.iloc[0], pipe.iloc[0])}
 
 
 def _own(run: Any, rows: Any) -> Any:
@@ -25,8 +25,10 @@ def _own(run: Any, rows: Any) -> Any:
 
 
 def _faster(facts: Facts) -> str:
-    factor = float(facts["factor"])
-    return "a" if factor < 1 / ABOUT else "c" if factor > ABOUT else "b"
+    return decided(
+        facts["factor"],
+        lambda factor: "a" if factor < 1 / ABOUT else "c" if factor > ABOUT else "b",
+    )
 
 
 def _broken(run: Any) -> dict[str, Any]:
@@ -76,11 +78,11 @@ QUESTIONS = (
         " CPU away (`sched_yield`). Both ends are on one CPU. How does a stream of 64-byte messages"
         " compare to a stream through a pipe?",
         misconception="Shared memory is always faster.",
-        facts={"factor": float},
+        facts={"factor": list},
         right=_faster,
         saw=lambda facts: (
-            f"a message through the letterbox took {facts['factor']:g} times as long as through"
-            " the pipe."
+            f"a message through the letterbox took {facts['factor'][0]:.3g} times as long as one"
+            " through the pipe."
         ),
         choices={
             "a": Choice(
