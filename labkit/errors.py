@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 class LabkitError(Exception):
     """Something that ran could not be done (exit status 1 from the command line)."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the sentence, without the way through labkit's code."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RequestError(LabkitError, ValueError):
     """The request itself was wrong (exit status 2 from the command line)."""

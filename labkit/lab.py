@@ -76,6 +76,9 @@ def _options(root: Path, port: int | None, browser: bool) -> list[str]:
     options = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
     options += ["--allow-root"] * (os.geteuid() == 0) + ["--no-browser"] * (not browser)
     options += [f"--port={port}"] * (port is not None)
+    # A login shell, the default, sets PATH anew, and `labkit` is not found in a terminal any more.
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    options.append(f"--ServerApp.terminado_settings={ {'shell_command': [shell]}!r}")
     # No question about news before the first cell, no call home, and only what matters on screen.
     options += [
         "--LabApp.news_url=None",

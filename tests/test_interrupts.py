@@ -292,6 +292,9 @@ class TestTheNotebook:
         gone(helper)
         folder = partial_run("it was interrupted by SIGINT")
         assert answer["evalue"].endswith(f"is saved in {folder}."), answer["evalue"]
+        told = [f"KeyboardInterrupt: {answer['evalue']}"]
+        told.append(f'run = labkit.load("{folder}") brings it back.')
+        assert answer["traceback"] == told, answer["traceback"]
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -8,10 +8,11 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from html import escape
 from typing import Any, Literal
 
-from labkit.answers.drawing import Line
+from labkit.answers.drawing import Drawing, Line
 from labkit.answers.question import Given, Question, Right
 from labkit.answers.sketch import Named, picture
 
@@ -19,6 +20,7 @@ from labkit.answers.sketch import Named, picture
 SHOWN_AS = "LABKIT_SHOWN_AS"
 # What many think and the question is out to meet; beside it stands what this machine showed.
 BELIEVED = "Often believed"
+FAR = 3.0  # times: a point that far off is told, whatever the shape
 Shown = Literal["live", "page", "deck"]
 
 STYLE = """
@@ -90,7 +92,8 @@ def asked(
         lines += [f"  {key}: {plain(text)}" for key, text in options.items()]
         body += _pairs(options)
     if question.kind == "number":
-        body += f"<p>A number: {escape(question.unit)}.</p>"
+        mark = "," if question.unit.startswith("in ") else ":"
+        body += f"<p>A number{mark} {escape(question.unit)}.</p>"
     elif question.kind == "ordering":
         body += "<p>Put them in order, first to last.</p>"
     elif question.drawing is not None:
@@ -189,6 +192,9 @@ def held(
             verdict = "You were right at first."
         elif now and not fits:
             verdict = "Not what you predicted first, but what you said then."
+        if question.drawing is not None:
+            verdict = f"{verdict.removesuffix('.')}: that is, the shape of the line."
+            verdict += _off(question.drawing, _line(latest), line)
         if not now:
             rows["So"] = question.say(right)
     lines += [verdict, plain(question.explain(latest))]
@@ -298,14 +304,33 @@ def _line(given: Given) -> Line:
     return tuple(each for each in numbers if isinstance(each, int | float))
 
 
+def _off(drawing: Drawing, drawn: Line, observed: Line | None) -> str:
+    """Where a line of the right shape, or not, is far from the observed one; "" if nowhere."""
+    if not drawing.axis.factors or not observed or not drawn:
+        return ""
+    factors = [one / other for one, other in zip(drawn, observed, strict=True)]
+    at, factor = max(enumerate(factors), key=lambda each: max(each[1], 1 / each[1]))
+    times, way = (factor, "high") if factor > 1 else (1 / factor, "low")
+    column = list(drawing.columns.values())[at]
+    return f" At {column} yours is {times:.0f} times too {way}." if times >= FAR else ""
+
+
 def _said_so_far(question: Question, kept: Mapping[str, Any] | None) -> Iterator[str]:
     """The first answer and the latest revision, with their times."""
     if kept is None or shown_as() != "live":
         return
     first, later = kept["first"], kept.get("later") or []
     words = question.say(question.parse(first["answer"])).rstrip(".")
-    when = f" ({first['at']})" if first["at"] else ""
+    when = f" ({_clock(first['at'])})" if first["at"] else ""
     yield f"Your first answer{when}: {words}."
     if later:
         words = question.say(question.parse(later[-1]["answer"])).rstrip(".")
-        yield f"Revised ({later[-1]['at']}): {words}."
+        yield f"Revised ({_clock(later[-1]['at'])}): {words}."
+
+
+def _clock(at: str) -> str:
+    """A time as it is kept, by the clock on the wall here."""
+    try:
+        return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"
+    except (TypeError, ValueError, OverflowError):  # somebody has edited the file
+        return str(at)

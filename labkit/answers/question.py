@@ -212,7 +212,10 @@ class Question:
             )
         if isinstance(given, str):
             return f"{given}: {self.choices[given].text}"
-        return f"{given:,} {self.unit}" if self.unit else f"{given:,}"
+        unit = self.unit
+        if given == 1 and unit.endswith("s"):  # 1 copy, 1 system call
+            unit = f"{unit[:-3]}y" if unit.endswith("ies") else unit[:-1]
+        return f"{given:,} {unit}".rstrip()
 
     def _say_drawing(self, drawing: Drawing, given: Given | Right) -> str:
         """A line with its numbers and its shape; the key of a shape, the shape alone."""

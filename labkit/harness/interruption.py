@@ -126,8 +126,13 @@ def plain(stop: KeyboardInterrupt) -> KeyboardInterrupt:
     `run`, if there is one, is an attribute of it.
     """
     same = KeyboardInterrupt(str(stop) or NOTHING_SAVED)
+    told = [f"KeyboardInterrupt: {same}"]
     if isinstance(stop, Interrupted):
         vars(same)["run"] = stop.run
+        if stop.run.path is not None:
+            told.append(f'run = labkit.load("{stop.run.path}") brings it back.')
+    # IPython asks for it: in a notebook the sentence alone, as of a LabkitError.
+    vars(same)["_render_traceback_"] = lambda: told
     return same
 
 

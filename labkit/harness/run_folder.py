@@ -47,11 +47,22 @@ _REMEDIES = {
 def default_folder(now: datetime | None = None) -> Path:
     """`data/runs/` and the time, with a number behind it where that exists already."""
     stem = f"{now or datetime.now():%Y-%m-%dT%H-%M-%S}"
-    folder, number = RUNS / stem, 1
+    runs = _checkout() / RUNS
+    folder, number = runs / stem, 1
     while os.path.lexists(folder):
         number += 1
-        folder = RUNS / f"{stem}-{number}"
+        folder = runs / f"{stem}-{number}"
     return folder
+
+
+def _checkout() -> Path:
+    """The way up to the checkout that one is in, as from its notebooks; else the folder here."""
+    with suppress(OSError):  # the current folder may be gone
+        for up in range(len(Path.cwd().parents)):
+            place = Path(*[os.pardir] * up)
+            if (place / "data" / "reference").is_dir():
+                return place
+    return Path()
 
 
 def check_out(path: str | os.PathLike[str]) -> Path:

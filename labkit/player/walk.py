@@ -74,7 +74,7 @@ class Walk:
         """The steps as a table: one row a step, with what was counted up to it.
 
         Columns: step (from 1), title, narration, call, evidence (a line each), and one for each
-        thing counted, empty where it was not.
+        thing counted, a whole number, empty where it was not.
         """
         import pandas as pd
 
@@ -92,7 +92,9 @@ class Walk:
             }
             for number, step in enumerate(self.steps, 1)
         ]
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        counted = {name: "Int64" for step in self.steps for name in step["counts"]}
+        return table.astype(counted)
 
     def figure(self, step: int) -> "Picture":
         """One step as a matplotlib figure.
