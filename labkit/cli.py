@@ -509,7 +509,7 @@ def summary(folder: str, out: str | None, form: str) -> int:
     from labkit.whole_file import write_file
 
     members = summarise(collect(folder))
-    for note in told(members.refused):
+    for note in told(members):
         _complain(note, DONE)
     if not members.students:
         return _complain(f"{folder} holds nothing that labkit answers export has written.", FAILED)
@@ -517,7 +517,7 @@ def summary(folder: str, out: str | None, form: str) -> int:
         write_file(out, gradebook(members))
         _complain(f"gradebook written to {out}.", DONE)
     write_class(members, form, sys.stdout)
-    return DONE
+    return FAILED if members.refused else DONE
 
 
 @commands.command(epilog="Example: labkit slides notebooks/06_copy_overhead.ipynb --cut ten")

@@ -717,6 +717,20 @@ class TestHandingIn:
         found = collect(tmp_path)
         assert "encrypted" in found.refused[0][1]
 
+    @pytest.mark.parametrize("name", ["a.json.txt", "a", "A (final)[2].TXT", "a.json"])
+    def test_an_export_is_known_by_its_content_too(self, tmp_path: Path, name: str) -> None:
+        labkit.answer("01-1", "a")
+        content = export("ada", tmp_path / "export.json").read_bytes()
+        (tmp_path / "export.json").unlink()
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content)  # saved anew by an editor
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            archive.writestr(f"s1/{name}", content.replace(b'"ada"', b'"bob"'))
+            archive.writestr("s1/picture.png", b"\x89PNG")
+        found = collect(tmp_path)
+        assert sorted(s.id for s in summarise(found).students) == ["ada", "bob"]
+        assert found.passed_over == ["all.zip/s1/picture.png"]
+        assert found.refused == []
+
 
 def command(*args: str, cwd: Path, home: Path) -> Any:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(home)}
@@ -754,8 +768,16 @@ class TestCommand:
         again = command("answers", "export", "--id", "ada", cwd=tmp_path, home=home)
         assert again.returncode == 2
         assert "exists already" in again.stderr
-        book = command("answers", "summary", ".", "--out", "book.csv", cwd=tmp_path, home=home)
+        (tmp_path / "handed-in").mkdir()
+        handed = tmp_path / "handed-in" / "labkit-answers-ada.json"
+        (tmp_path / handed.name).rename(handed)
+        ask = ("answers", "summary", "handed-in", "--out", "book.csv")
+        (handed.parent / "report.pdf").write_bytes(b"%PDF")
+        book = command(*ask, cwd=tmp_path, home=home)
         assert book.returncode == 0, book.stderr
+        assert "passed over 1 file that is no export and no archive: report.pdf." in book.stderr
+        (handed.parent / "half.json").write_bytes(handed.read_bytes()[:50])
+        assert command(*ask, cwd=tmp_path, home=home).returncode == 1  # something was left out
         assert "1 student" in book.stdout
         assert "0 of 1 predicted what they then saw" in book.stdout
         assert (tmp_path / "book.csv").read_text().startswith("id,file,")

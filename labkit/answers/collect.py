@@ -22,6 +22,7 @@ MOST_FILES = 100_000  # looked at in all
 MOST_DEPTH = 4  # archives in archives
 MOST_UNPACKED = 512 << 20  # bytes, from all archives together
 MOST_ARCHIVE = 256 << 20  # bytes of one archive inside another
+SPACE_BEFORE = b" \t\r\n\xef\xbb\xbf"  # and the mark with which some editors begin a file
 
 _BAD_ARCHIVE = (
     zipfile.BadZipFile,
@@ -49,6 +50,7 @@ class Collected:
 
     submissions: list[Submission] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # neither an export nor an archive
     files: int = 0
     unpacked: int = 0
 
@@ -72,10 +74,10 @@ def collect(place: str | os.PathLike[str]) -> Collected:
         shown = _printable(os.path.relpath(path, root) if path != root else path.name)
         if path.suffix.lower() == ".zip":
             _open_archive(path, shown, found, 1)
-        elif path.suffix.lower() == ".json":
+        else:
             try:
                 with path.open("rb") as file:
-                    _take(file.read(MOST_BYTES + 1), shown, found)
+                    _look(file.read(MOST_BYTES + 1), path.name, shown, found)
             except OSError as error:
                 found.refused.append((shown, error.strerror or str(error)))
     return found
@@ -124,8 +126,6 @@ def _open_member(
     parts = name.replace("\\", "/").split("/")
     if member.is_dir() or "__macosx" in parts or parts[-1].startswith("._"):
         return
-    if not name.endswith((".json", ".zip")):
-        return
     most = MOST_ARCHIVE if name.endswith(".zip") else MOST_BYTES
     try:
         with archive.open(member) as file:
@@ -135,12 +135,25 @@ def _open_member(
         found.refused.append((shown, f"damaged or locked ({_said(error)})"))
         return
     found.unpacked += len(data)
-    if len(data) > most or found.unpacked > MOST_UNPACKED:
+    if found.unpacked > MOST_UNPACKED or (len(data) > most and name.endswith((".json", ".zip"))):
         found.refused.append((shown, "it unpacks to too much"))
     elif name.endswith(".zip"):
         _open_archive(io.BytesIO(data), shown, found, depth + 1)
     else:
+        _look(data, parts[-1], shown, found)
+
+
+def _look(data: bytes, name: str, shown: str, found: Collected) -> None:
+    """Take a file that is an export by its ending or by its content; count what is neither.
+
+    Browsers and course systems change endings: answers.json.txt, or none at all.
+    """
+    if not data and not name.lower().endswith(".json"):
+        return
+    if name.lower().endswith(".json") or data.lstrip(SPACE_BEFORE).startswith(b"{"):
         _take(data, shown, found)
+    else:
+        found.passed_over.append(shown)
 
 
 def _take(data: bytes, shown: str, found: Collected) -> None:

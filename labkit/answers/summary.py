@@ -8,7 +8,7 @@ graded; what hangs on a machine's times is shown, never graded.
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from labkit.answers.questions import exercises, questions
 from labkit.errors import LabkitError, RequestError
 
 BAR = 24  # characters of a full bar
+NAMED = 5  # files that are passed over, by name
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -52,10 +53,11 @@ class Student:
 
 @dataclass(frozen=True)
 class Class:
-    """All students, and whatever was refused: (where, why)."""
+    """All students, whatever was refused: (where, why), and what was no export at all."""
 
     students: list[Student]
     refused: list[tuple[str, str]]
+    passed_over: list[str] = field(default_factory=list)
 
 
 def summarise(collected: Collected) -> Class:
@@ -77,7 +79,8 @@ def summarise(collected: Collected) -> Class:
             latest[key] = student
         else:
             before.submissions = student.submissions
-    return Class(sorted(latest.values(), key=lambda each: each.id.casefold()), refused)
+    members = sorted(latest.values(), key=lambda each: each.id.casefold())
+    return Class(members, refused, collected.passed_over)
 
 
 def _student(submission: Submission) -> Student:
@@ -217,6 +220,11 @@ def _safe(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
 
 
-def told(refused: Sequence[tuple[str, str]]) -> list[str]:
-    """One sentence for each thing that was refused."""
-    return [f"left out {where}: {why}." for where, why in refused]
+def told(members: Class) -> list[str]:
+    """One sentence for each thing that was refused, and one for what was no export at all."""
+    said = [f"left out {where}: {why}." for where, why in members.refused]
+    if others := members.passed_over:
+        named = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
+        count = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
+        said.append(f"passed over {count} no export and no archive: {named}.")
+    return said
