@@ -306,15 +306,23 @@ def check(id: str, value: object) -> "Card":
     return examine(id, value)
 
 
-def readable(table: "pd.DataFrame") -> "Readable":
+def readable(table: "pd.DataFrame", fold: str = "") -> "Readable":
     """A table of words, shown in a notebook from the left and with nothing cut off.
 
     Args:
         table: any table of pandas; its rows and columns stay as they are.
+        fold: what to click on to see it; "" shows it at once.
+
+    Raises:
+        RequestError: it is no table.
     """
     from labkit.word_table import Readable
 
-    return Readable(table)
+    if not hasattr(table, "to_html"):
+        raise RequestError(
+            f"{table!r:.60} is no table of pandas: a column of one is (table.to_frame())."
+        )
+    return Readable(table, fold)
 
 
 def _function(progress: Any) -> Any:

@@ -4,6 +4,7 @@ JupyterLab moves the cells of a pandas table to the right, and pandas cuts off w
 suit numbers; a column of sentences cannot be read that way.
 """
 
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,10 +17,15 @@ _STYLE = (
 
 
 class Readable:
-    """A table that shows itself in full; `table` is what it was made of."""
+    """A table that shows itself in full; `table` is what it was made of.
 
-    def __init__(self, table: "pd.DataFrame") -> None:
+    Args:
+        fold: what to click on to see it; "" shows it at once.
+    """
+
+    def __init__(self, table: "pd.DataFrame", fold: str = "") -> None:
         self.table = table
+        self.fold = fold
 
     def __repr__(self) -> str:
         return str(self.table.to_string(max_colwidth=None))
@@ -28,4 +34,7 @@ class Readable:
         import pandas as pd
 
         with pd.option_context("display.max_colwidth", None):
-            return f'<div class="labkit-readable">{_STYLE}{self.table.to_html(border=0)}</div>'
+            shown = f'<div class="labkit-readable">{_STYLE}{self.table.to_html(border=0)}</div>'
+        if not self.fold:
+            return shown
+        return f"<details><summary>{escape(self.fold)}</summary>{shown}</details>"

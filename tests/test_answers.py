@@ -194,6 +194,13 @@ class TestQuestions:
             question("07-3").right({"value_after_kill": 1, "value_after_kill_with_undo": 1}) == "a"
         )
 
+    def test_the_statements_are_as_many_as_is_said(self) -> None:
+        from labkit.claims import claims
+
+        assert (
+            f"make {sum(bool(each.said) for each in claims())} statements" in question("08-3").text
+        )
+
     def test_what_settles_nothing_is_said_to(self) -> None:
         unsettled: dict[str, Mapping[str, Any]] = {
             "02-3": {"same_address": True, "same_bytes": True},
@@ -777,7 +784,7 @@ class TestCommand:
         assert book.returncode == 0, book.stderr
         assert "passed over 1 file that is no export and no archive: report.pdf." in book.stderr
         (handed.parent / "half.json").write_bytes(handed.read_bytes()[:50])
-        assert command(*ask, cwd=tmp_path, home=home).returncode == 1  # something was left out
+        assert command(*ask[:-2], cwd=tmp_path, home=home).returncode == 1  # one was left out
         assert "1 student" in book.stdout
         assert "0 of 1 predicted what they then saw" in book.stdout
         assert (tmp_path / "book.csv").read_text().startswith("id,file,")

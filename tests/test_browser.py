@@ -259,6 +259,18 @@ jupyterapp.shell.currentWidget.content.widgets
         outputs: cell.model.sharedModel.getOutputs(),
     }))
 """
+# What a new terminal says to a line that is typed into it, up to its last word, 42.
+TERMINAL = """
+jupyterapp.serviceManager.terminals.startNew().then(terminal => new Promise(done => {
+    let said = '';
+    terminal.messageReceived.connect((_, message) => {
+        if (message.type !== 'stdout') return;
+        said += message.content.join('');
+        if (/^42/m.test(said)) { terminal.shutdown(); done(said); }
+    });
+    terminal.send({type: 'stdin', content: [%s]});
+}))
+"""
 RESTART_AND_RUN_ALL = ".jp-NotebookPanel-toolbar [data-command='notebook:restart-run-all']"
 RESTART = ".jp-Dialog .jp-mod-accept"
 SCROLL = "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer')"
@@ -319,6 +331,9 @@ def test_make_lab_opens_the_first_notebook_and_takes_its_first_prediction(tmp_pa
         for cell in page.run(CODE_CELLS):
             assert "error" not in [output["output_type"] for output in cell["outputs"]], cell
         page.run(_command("kernelmenu:shutdown"))
+        # Handing in is done in a terminal, which finds the command.
+        found = page.run(TERMINAL % json.dumps("labkit --version; echo $((40 + 2))\r"))
+        assert "labkit, version" in found or "labkit 0" in found, found
 
 
 OTHERS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if p.name != NOTEBOOK)

@@ -120,7 +120,8 @@ QUESTIONS = (
     ),
     Question(
         id="08-3",
-        text="How many statements of the class notes hold on this kernel, without a condition?",
+        text="The class notes make 33 statements. How many hold on this kernel, without a"
+        " condition?",
         misconception="What is in the notes holds as it stands.",
         facts={"holds": int, "statements": int},
         right=lambda facts: int(facts["holds"]),
