@@ -30,7 +30,9 @@
     const slide = player.closest('section');
     slide.after(...pages(player));
     player.remove();
-    if (!slide.querySelector('.lk-body').innerText.trim()) slide.remove();
+    const left = slide.querySelector('.lk-body').cloneNode(true);
+    for (const silent of left.querySelectorAll('style, script')) silent.remove();
+    if (!left.textContent.trim()) slide.remove();
   }
 
   // The heading keeps its place, the rest gets what room there is below it.
@@ -160,8 +162,10 @@
   const typing = (event) => {
     // What the speaker's window hands on is no event, but has the number of its key.
     const path = event?.composedPath ? event.composedPath() : [document.activeElement];
-    return path.some((each) => each instanceof Element
-      && each.matches('.labkit-player, input, textarea, select, [contenteditable]'));
+    // A player takes the keys that step; letters are the deck's there as well.
+    const letter = /^[a-z]$/i.test(event?.key ?? '');
+    const takes = `input, textarea, select, [contenteditable]${letter ? '' : ', .labkit-player'}`;
+    return path.some((each) => each instanceof Element && each.matches(takes));
   };
   const deck = new Reveal(document.querySelector('.reveal'), {
     width: 1920, height: 1080, margin: 0, minScale: 0.05, maxScale: 4, center: false,
