@@ -425,11 +425,11 @@ def walk(name: str, options: tuple[str, ...], html: str | None, form: str) -> in
     """
     from labkit.player.text import options_from, write
     from labkit.player.walk import Walk, check_file
-    from labkit.walkthroughs import observe
+    from labkit.walkthroughs import observe, subject
 
     if html is not None:
         check_file(html)
-    found = Walk(observe(name, options_from(options)))
+    found = Walk(observe(name, options_from(options, subject(name).options)))
     if html is not None:
         print(f"Saved as {found.save(html)}", file=sys.stderr, flush=True)
     if html is None or form != "text":

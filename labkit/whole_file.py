@@ -62,7 +62,8 @@ def put(target: Path, content: str | bytes) -> None:
         OSError: what the system said; nothing is changed then.
     """
     target = place(target)
-    data = content.encode() if isinstance(content, str) else content
+    # Half a character, which JSON can hold and UTF-8 cannot, becomes a question mark.
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     descriptor, staged = tempfile.mkstemp(prefix=".labkit-", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

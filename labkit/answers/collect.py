@@ -20,7 +20,7 @@ from labkit.errors import RequestError
 
 MOST_FILES = 100_000  # looked at in all
 MOST_DEPTH = 4  # archives in archives
-MOST_UNPACKED = 512 << 20  # bytes, from all archives together
+MOST_UNPACKED = 512 << 20  # bytes, from one archive and all inside it
 MOST_ARCHIVE = 256 << 20  # bytes of one archive inside another
 SPACE_BEFORE = b" \t\r\n\xef\xbb\xbf"  # and the mark with which some editors begin a file
 
@@ -52,7 +52,7 @@ class Collected:
     refused: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)  # neither an export nor an archive
     files: int = 0
-    unpacked: int = 0
+    unpacked: int = 0  # bytes, of the outermost archive that is open now
 
 
 def collect(place: str | os.PathLike[str]) -> Collected:
@@ -62,13 +62,23 @@ def collect(place: str | os.PathLike[str]) -> Collected:
         RequestError: there is no such folder or file.
     """
     root = Path(place)
-    if not root.exists():
+    try:
+        there = stat.S_ISDIR(root.stat().st_mode) or root.is_file()
+        if there and root.is_dir():
+            os.listdir(root)
+        why = "is no folder and no file"
+    except FileNotFoundError:
+        there, why = False, "does not exist"
+    except (OSError, ValueError) as error:
+        there, why = False, f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if not there:
         raise RequestError(
-            f"{ascii(str(root))[1:-1]} does not exist: name the folder, or the .zip, that your"
-            " course system gave you."
+            f"{ascii(str(root))[1:-1][:80]} {why}: name the folder, or the .zip, that your course"
+            " system gave you."
         )
     found = Collected()
-    for path in _files(root):
+    for path in _files(root, found):
+        found.unpacked = 0  # an archive too large is its owner's, and nobody else's
         if not _one_more(found):
             break
         shown = _printable(os.path.relpath(path, root) if path != root else path.name)
@@ -83,12 +93,17 @@ def collect(place: str | os.PathLike[str]) -> Collected:
     return found
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, found: Collected) -> Iterator[Path]:
     """Regular files in order of their names; links are not followed."""
     if root.is_file():
         yield root
         return
-    for folder, folders, names in os.walk(root):
+
+    def locked(error: OSError) -> None:
+        shown = _printable(os.path.relpath(error.filename, root))
+        found.refused.append((shown, error.strerror or str(error)))
+
+    for folder, folders, names in os.walk(root, onerror=locked):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)

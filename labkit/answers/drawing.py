@@ -181,7 +181,8 @@ def _listed(answer: object) -> list[object] | None:
 def _number(value: object) -> float | None:
     """A finite number, or nothing."""
     item = getattr(value, "item", None)
-    plain = item() if callable(item) else value
+    single = callable(item) and getattr(value, "shape", ()) == ()
+    plain = item() if callable(item) and single else value
     if isinstance(plain, bool) or not isinstance(plain, str | int | float):
         return None
     try:

@@ -36,14 +36,28 @@ def clean_id(id: str) -> str:
 
 def rows() -> list[dict[str, Any]]:
     """One row for each question that was answered, in the order of the notebooks (COLUMNS)."""
+    _kept()
     store = Store()
     return [row for each in questions() if (row := _row(each, store.of(each.id)))]
 
 
 def solved() -> list[str]:
     """The exercises that were solved."""
-    kept = Store().read()["exercises"]
+    kept = _kept()["exercises"]
     return [each.id for each in exercises() if kept.get(each.id, {}).get("passed")]
+
+
+def _kept() -> dict[str, Any]:
+    """All that is kept.
+
+    Raises:
+        LabkitError: there is something, and it cannot be read.
+    """
+    store = Store()
+    kept = store.read()
+    if store.notice:
+        raise LabkitError(store.notice)
+    return kept
 
 
 def export(id: str, out: str | Path | None = None) -> Path:
@@ -58,7 +72,7 @@ def export(id: str, out: str | Path | None = None) -> Path:
         LabkitError: there is nothing to hand in.
     """
     name = clean_id(id)
-    kept = Store().read()
+    kept = _kept()
     if not kept["questions"] and not kept["exercises"]:
         raise LabkitError("there are no answers yet: make a prediction in a notebook first.")
     safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "student"

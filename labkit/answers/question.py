@@ -173,7 +173,8 @@ class Question:
         for name, kind in self.facts.items():
             value = python_value(found.get(name))
             if kind is float and type(value) is int:
-                value = float(value)
+                with suppress(OverflowError):
+                    value = float(value)
             if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
                 what = "is missing" if name not in found else f"is {_shown(value)}"
                 raise RequestError(
@@ -251,5 +252,8 @@ def _or(keys: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = " ".join(repr(value).split())  # arrays are printed in lines
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists
+        text = f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +67,11 @@ class Store:
             return _in_memory
         try:
             return _parse(answers_file())
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            return _empty()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            self.notice = f"Your answers in {answers_file()} cannot be read: {why}."
             return _empty()
 
     def of(self, id: str) -> Record | None:
@@ -83,7 +88,9 @@ class Store:
             if not isinstance(entry.get("first"), dict):
                 entry["first"], entry["later"] = new, []
                 return
-            later = entry.setdefault("later", [])
+            later = entry.get("later")
+            if not isinstance(later, list) or not all(isinstance(each, dict) for each in later):
+                later = entry["later"] = []  # somebody has edited the file
             latest = later[-1] if later else entry["first"]
             if latest.get("answer") != _plain(given):
                 entry["later"] = [*later, new][-MOST_LATER:]
@@ -106,7 +113,8 @@ class Store:
 
         def change(kept: Record) -> None:
             entry = kept["exercises"].setdefault(id, {"tries": 0, "passed": None})
-            entry["tries"] = int(entry.get("tries") or 0) + 1
+            tries = entry.get("tries")
+            entry["tries"] = (tries if isinstance(tries, int) else 0) + 1
             if passed and not entry.get("passed"):
                 entry["passed"] = _now()
 
@@ -126,12 +134,12 @@ class Store:
                     put(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
                 return
             except OSError as error:
+                _in_memory = self.read()
                 self.notice = (
                     f"Your answers cannot be kept in a file ({error.strerror or error}), so they"
                     " last only until this kernel stops; set XDG_DATA_HOME to a folder that you"
                     " can write to."
                 )
-                _in_memory = self.read()
         change(_in_memory)
         _in_memory.update(_plain(_in_memory))
 
@@ -153,7 +161,10 @@ def _empty() -> Record:
 
 
 def _parse(path: Path) -> Record:
-    with path.open("rb") as file:
+    # A FIFO of that name would keep whoever opens it waiting.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
         data = file.read(MOST_BYTES + 1)
     return parse(data)
 

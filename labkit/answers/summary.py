@@ -217,6 +217,7 @@ def _mark(question: Question, answered: Answered | None) -> int | str:
 
 def _safe(text: str) -> str:
     """Text that no spreadsheet takes for a formula (a leading apostrophe makes it text)."""
+    text = text.encode("utf-8", "replace").decode()  # half a character, as JSON can hold
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
 
 

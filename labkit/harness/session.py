@@ -44,6 +44,8 @@ class HelperDied(LabkitError):
             return LabkitError(f"{file}: it did not come to its end while {doing}.")
         if self.status < 0:
             killed = f"was killed by {signal.Signals(-self.status).name}"
+            if self.status == -signal.SIGKILL:
+                killed += ", as it came to no end or memory ran out,"
             return LabkitError(f"{file}: its process {killed} while {doing}.")
         return LabkitError(f"{file}: its process left with status {self.status} while {doing}.")
 

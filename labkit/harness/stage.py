@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from labkit.errors import LabkitError, RequestError
@@ -107,10 +108,32 @@ class Stage:
             if actor.alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(actor.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while True:  # orphans among them have become ours
-                os.waitpid(-1, 0)
+        _end_children()
         self.objects.remove_all()
+
+
+def _end_children() -> None:
+    """End and reap all our children; orphans among their children have become ours, and go too."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def _children() -> list[int]:
+    """The processes whose parent we are. proc_pid_stat(5)"""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything, stand the state and the parent.
+            told = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(told[1]) == os.getpid():
+                found.append(int(name))
+    return found
 
 
 def serve(lifeline: socket.socket) -> None:

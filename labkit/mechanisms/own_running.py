@@ -4,6 +4,7 @@ The text becomes a module under the file's name. Where it goes wrong is told by 
 """
 
 import contextlib
+import ctypes
 import hashlib
 import linecache
 import os
@@ -11,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from labkit.mechanisms.contract import Channel, Mechanism, Verbs
 from labkit.mechanisms.own import FAMILIES, VERBS, Own
 
 PATIENCE_S = 10.0  # for a stretch of somebody's code that is no message
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MOST_KEPT = 16  # versions of files whose machine code is kept
 _FILES: dict[str, str] = {}  # path of a text that runs here -> what the file is called
 
@@ -156,11 +159,35 @@ def _deadline() -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S / 2)
+    dog = _watchdog(2 * PATIENCE_S)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        with contextlib.suppress(OSError):  # somebody's code may have reaped it
+            os.kill(dog, signal.SIGKILL)
+            os.waitpid(dog, 0)
+
+
+def _watchdog(patience_s: float) -> int:
+    """A process that kills this one: code that is deaf to the alarm does not get away with it.
+
+    It does so, too, when nobody is left who waits for this one. It dies with it.
+    """
+    watched = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    os.closerange(0, 4096)  # nobody is to take it for the other side of a pipe or socket
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == watched:
+        time.sleep(patience_s)
+        os.kill(watched, signal.SIGKILL)
+    os._exit(0)
 
 
 def described(error: BaseException) -> str:

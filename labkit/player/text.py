@@ -1,7 +1,7 @@
 """A walkthrough as text on a terminal, and its options as they are typed there."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from labkit.errors import RequestError
@@ -10,8 +10,11 @@ from labkit.player.walk import Walk
 WIDTH = 96
 
 
-def options_from(typed: Iterable[str]) -> dict[str, Any]:
+def options_from(typed: Iterable[str], usual: Mapping[str, Any]) -> dict[str, Any]:
     """Options typed as NAME=VALUE: numbers and true or false as such, all else as text.
+
+    Args:
+        usual: the defaults by name; where one is text, what is typed stays text.
 
     Raises:
         RequestError: one is not of that form, or given twice.
@@ -25,7 +28,9 @@ def options_from(typed: Iterable[str]) -> dict[str, Any]:
             )
         if name in options:
             raise RequestError(f"the option {name[:60]!r} is given twice; once is enough.")
-        options[name] = _WORDS.get(value, int(value) if _is_number(value) else value)
+        options[name] = value
+        if not isinstance(usual.get(name), str):
+            options[name] = _WORDS.get(value, int(value) if _is_number(value) else value)
     return options
 
 

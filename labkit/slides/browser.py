@@ -147,6 +147,7 @@ def browser() -> Iterator[Page]:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env=os.environ | {"TMPDIR": folder},  # what it leaves there goes with the rest
             )
             os.close(theirs_in)
             os.close(theirs_out)

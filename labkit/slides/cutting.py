@@ -24,6 +24,7 @@ from typing import Any, Literal
 Cut = Literal["ten", "fifty", "demo"]
 CUTS: tuple[Cut, ...] = ("ten", "fifty", "demo")
 BEGINS = ("slide", "subslide")
+MOST_MINUTES = 24 * 60
 _HEADING = re.compile(r"^##? ")
 
 
@@ -40,7 +41,7 @@ class Slide:
         """How long it is meant to take; 0 where nobody said."""
         said = self.about.get("minutes", 0)
         said = said.get(cut, said.get("fifty", 0)) if isinstance(said, Mapping) else said
-        return float(said) if isinstance(said, int | float) else 0.0
+        return float(said) if isinstance(said, int | float) and 0 <= said <= MOST_MINUTES else 0.0
 
     def spoken(self, cut: Cut, before: float) -> list[str]:
         """The speaker's notes, as Markdown.
@@ -65,16 +66,18 @@ class Slide:
 
 def cut_slides(notebook: Any, cut: Cut) -> list[Slide]:
     """The slides of a notebook that belong to a cut, in order."""
-    typed = any(_type(cell) not in ("", "-") for cell in notebook.cells)
+    typed = any(slide_type(cell) not in ("", "-") for cell in notebook.cells)
     slides: list[Slide] = []
     for cell in notebook.cells:
-        kind = _type(cell) if typed else _by_heading(cell)
+        kind = slide_type(cell) if typed else _by_heading(cell)
         if kind == "skip":
             continue
         if kind in BEGINS or not slides:
             tags = cell.metadata.get("tags", [])
-            about = cell.metadata.get("labkit", {})
-            slides.append(Slide(tags=frozenset(tags), about=about))
+            about = cell.metadata.get("labkit")
+            told = about if isinstance(about, Mapping) else {}  # it is edited by hand
+            named = frozenset(map(str, tags)) if isinstance(tags, list) else frozenset()
+            slides.append(Slide(tags=named, about=told))
         if kind == "notes":
             slides[-1].notes.append(cell.source)
         elif cell.source.strip():
@@ -83,7 +86,8 @@ def cut_slides(notebook: Any, cut: Cut) -> list[Slide]:
     return [slide for slide in kept if cut == "fifty" or cut in slide.tags]
 
 
-def _type(cell: Any) -> str:
+def slide_type(cell: Any) -> str:
+    """JupyterLab's slide type of a cell; "" where none is set."""
     slideshow = cell.metadata.get("slideshow", {})
     return str(slideshow.get("slide_type") or "") if isinstance(slideshow, dict) else ""
 

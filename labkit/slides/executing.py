@@ -1,9 +1,11 @@
 """Read a notebook and run it, as "Run all" would, with a deadline for each cell."""
 
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from labkit.errors import LabkitError, RequestError
 CELL_S = 180  # for one cell; a whole notebook is to run within a minute
 START_S = 60  # for the kernel
 FOLDER = Path("notebooks")
+MOST_SAID = 300  # letters of an error's own words
+LOOK_S = 0.1
 _SHOWN = 60
 
 
@@ -26,12 +30,12 @@ def find(names: tuple[str, ...] | list[str]) -> list[Path]:
     if names:
         paths = [Path(name) for name in names]
         for path in paths:
-            if not path.is_file() or path.suffix != ".ipynb":
-                what = "is not a notebook (.ipynb)" if path.exists() else "does not exist"
+            if what := _wrong(path):
                 raise RequestError(
-                    f"{path} {what}: name one as in labkit slides {FOLDER}/06_copy_overhead.ipynb."
+                    f"{ascii(str(path))[1:-1][:80]} {what}: name one as in labkit slides"
+                    f" {FOLDER}/06_copy_overhead.ipynb."
                 )
-        return paths
+        return list(dict.fromkeys(paths))
     for base in here:
         found = sorted((base / FOLDER).glob("*.ipynb"))
         if found:
@@ -40,6 +44,17 @@ def find(names: tuple[str, ...] | list[str]) -> list[Path]:
         f"there are no notebooks in {FOLDER}/ here: go to the folder that you cloned labkit into,"
         " or name a notebook."
     )
+
+
+def _wrong(path: Path) -> str:
+    """Why a path is no notebook; "" if it is one."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return "" if stat.S_ISREG(kind) and path.suffix == ".ipynb" else "is not a notebook (.ipynb)"
 
 
 def read(path: Path) -> Any:
@@ -93,10 +108,9 @@ def execute(notebook: Any, path: Path, shown_as: Shown, cell_s: int = CELL_S) ->
     )
     try:
         with _for(shown_as):
-            # A kernel's own log is no concern of whoever makes a deck; its errors come back here.
-            client.execute(stderr=subprocess.DEVNULL)
+            _interruptible(client)
     except CellExecutionError as error:
-        value = " ".join(str(error.evalue).split())
+        value = " ".join(str(error.evalue)[:MOST_SAID].split())
         raise LabkitError(
             f"{path}: {_stopped(notebook, begun[-1])} ({error.ename}: {value})."
         ) from None
@@ -106,9 +120,29 @@ def execute(notebook: Any, path: Path, shown_as: Shown, cell_s: int = CELL_S) ->
         ) from None
     except DeadKernelError:
         raise LabkitError(f"{path}: {_stopped(notebook, begun[-1])} (its kernel died).") from None
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         said = " ".join(str(error).split())
         raise LabkitError(f"{path}: no kernel could be started for it ({said}).") from None
+
+
+def _interruptible(client: Any) -> None:
+    """Run it in a thread, so that a signal ends the wait here; then its kernel is ended, too.
+
+    In the main thread nbclient would handle the signals itself, and trip over its own handler.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        # A kernel's own log is no concern of whoever makes a deck; its errors come back here.
+        done = pool.submit(client.execute, stderr=subprocess.DEVNULL)
+        try:
+            done.result()
+        except BaseException:
+            while not done.done():
+                process = getattr(getattr(client.km, "provisioner", None), "process", None)
+                if process is not None:
+                    with suppress(ProcessLookupError):
+                        process.kill()
+                wait([done], LOOK_S)
+            raise
 
 
 def _stopped(notebook: Any, index: int) -> str:

@@ -53,6 +53,7 @@ def make_decks(
     reveal_js()  # before anything is run for nothing
     if pdf:
         chromium()
+    no_two_alike(paths)
     folder = made_folder(out)
     written: list[Path] = []
 
@@ -88,7 +89,8 @@ def each_of(paths: Sequence[Path], make: Callable[[Path], None]) -> None:
     if len(failed) == 1:
         raise failed[0]
     if failed:
-        raise LabkitError(f"{len(failed)} notebooks failed: {' '.join(map(str, failed))}")
+        kind = RequestError if all(isinstance(e, RequestError) for e in failed) else LabkitError
+        raise kind(f"{len(failed)} notebooks failed: {' '.join(map(str, failed))}")
 
 
 def run(path: Path, shown_as: Any, wanted: bool, tell: Tell) -> Any:
@@ -114,9 +116,31 @@ def made_folder(out: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise RequestError(
-            f"{ascii(str(folder))[1:-1]} cannot be made ({said}): name another folder with --out."
+            f"{ascii(str(folder))[1:-1][:80]} cannot be made ({said}): name another folder with"
+            " --out."
         ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):  # said before anything is run for nothing
+        raise RequestError(f"{folder} cannot be written to: name another folder with --out.")
     return folder
+
+
+def no_two_alike(paths: Sequence[Path], taken: Sequence[str] = ()) -> None:
+    """Refuse notebooks whose decks or pages would be one file.
+
+    Args:
+        taken: names that something else has.
+
+    Raises:
+        RequestError: two have the same name; says which.
+    """
+    seen: dict[str, object] = {name: f"the {name}" for name in taken}
+    for path in paths:
+        other = seen.setdefault(path.stem, path)
+        if other is not path:
+            raise RequestError(
+                f"{other} and {path} would both become {path.stem}.html: make them one after the"
+                " other, with another --out."
+            )
 
 
 def title(notebook: Any, path: Path) -> str:

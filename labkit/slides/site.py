@@ -11,8 +11,9 @@ from typing import Any
 from labkit.answers.card import STYLE as CARD_STYLE
 from labkit.answers.card import marked
 from labkit.slides.cell_html import code, markdown, outputs
+from labkit.slides.cutting import slide_type
 from labkit.slides.executing import find
-from labkit.slides.making import each_of, made_folder, run, small_print, title
+from labkit.slides.making import each_of, made_folder, no_two_alike, run, small_print, title
 from labkit.slides.routes import ROUTES
 from labkit.whole_file import write_file
 
@@ -58,6 +59,7 @@ def make_site(
         LabkitError: a notebook failed; the pages of the others are made all the same.
     """
     paths = find(list(notebooks))
+    no_two_alike(paths, ["index"])
     folder = made_folder(out)
     links = {path.name: f"{path.stem}.html" for path in paths}
     done: dict[Path, tuple[str, str]] = {}
@@ -89,7 +91,7 @@ def page_html(notebook: Any, name: str, foot: str, links: Mapping[str, str]) -> 
     """
     parts = [f'<nav><a href="index.html">All notebooks</a><span>{escape(foot)}</span></nav><main>']
     for cell in notebook.cells:
-        if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
+        if slide_type(cell) == "notes":
             continue  # those are for the speaker
         if cell.cell_type == "markdown":
             parts.append(f'<div class="lk-words">{markdown(cell.source, links)}</div>')

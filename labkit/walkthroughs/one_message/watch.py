@@ -34,6 +34,7 @@ HIDDEN = ("posix_sem",)  # waiting strategies whose system calls only a trace ca
 BUSY_S = 0.005  # of CPU time: who has not gone to sleep by then looks again and again
 BUSY_CALLS = 8  # that it has made without going to sleep, which says the same
 OWN_PATIENCE_S = 5.0  # with somebody's own verbs, of time that was theirs to use
+OWN_MOST_S = 20.0  # where one end takes the CPU that both would need
 
 _CHECKPOINTS: dict[int, What] = {MADE: "made", MOVED: "moved", DONE: "done"}
 _ENDS: tuple[End, End] = ("producer", "consumer")
@@ -81,7 +82,7 @@ class Watch:
         self._waits = False  # whether the consumer was seen waiting
         self._asked_s: float | None = None  # the consumer's CPU time when it began to ask
         self._chances: list[Chances] = []
-        self._looked = time.monotonic()
+        self._began = self._looked = time.monotonic()
         for end in _ENDS:
             for number in (AT, GO, PLACE, *range(TEXT, TEXT + 8)):
                 set_word(self._word(end, number), 0)
@@ -105,7 +106,7 @@ class Watch:
         return not any(self._ahead.values())
 
     def hangs(self) -> bool:
-        """Whether both ends could long since have got on, and have not; for somebody's own."""
+        """Whether the ends could long since have got on, and have not; for somebody's own."""
         now = time.monotonic()
         if not self._chances:
             self._chances = [Chances(pid, 2 * LOOK_S) for pid in self._pids.values()]
@@ -113,7 +114,9 @@ class Watch:
             self._looked = now
             for each in self._chances:
                 each.look()
-        return min(each.s for each in self._chances) >= OWN_PATIENCE_S
+        chances = [each.s for each in self._chances]
+        late = now - self._began >= OWN_MOST_S and max(chances) >= OWN_PATIENCE_S
+        return late or min(chances) >= OWN_PATIENCE_S
 
     def _catch_up(self, end: End) -> int:
         """Note the checkpoints that an end has reached since; the one it is at."""
