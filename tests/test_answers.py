@@ -30,6 +30,7 @@ from labkit.answers.question import Question, Undecided
 from labkit.answers.questions import NOTEBOOKS, exercises, question, questions
 from labkit.answers.store import Store, answers_file
 from labkit.answers.summary import gradebook, question_rows, summarise
+from labkit.whole_file import write_file
 
 ROOT = Path(__file__).resolve().parent.parent
 LABKIT = [sys.executable, "-m", "labkit"]
@@ -542,6 +543,45 @@ class TestKeeping:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert done.stdout.strip() == "False"
 
+    def test_entries_that_somebody_has_edited_are_mended(self) -> None:
+        for later in (5, [5], {"a": 1}, None):
+            labkit.answer("04-1", 2)
+            file = answers_file()
+            kept = json.loads(file.read_text())
+            kept["questions"]["04-1"]["later"] = later
+            kept["exercises"]["04-e1"] = {"tries": "many"}
+            file.write_text(json.dumps(kept))
+            assert "4" in repr(labkit.answer("04-1", 4))
+            assert stored("04-1")["later"][-1]["answer"] == 4
+            labkit.check("04-e1", 1)
+            assert json.loads(file.read_text())["exercises"]["04-e1"]["tries"] == 1
+
+    def test_what_cannot_be_read_is_not_called_nothing(self, tmp_path: Path) -> None:
+        file = answers_file()
+        file.parent.mkdir(parents=True)
+        for make in (
+            lambda: file.write_text("half"),
+            lambda: file.write_text('{"labkit answers": 99}'),
+            lambda: os.mkfifo(file),
+        ):
+            make()
+            for args in (["answers"], ["answers", "export", "--id", "ada"]):
+                done = command(*args, cwd=tmp_path, home=file.parent.parent)
+                assert done.returncode == 1, done
+                assert f"Your answers in {file} cannot be read: " in done.stderr
+            file.unlink()
+
+    @pytest.mark.parametrize(
+        "value",
+        [10**5000, np.array([1, 2]), [np.array([1, 2])] * 6, float("nan"), object()],
+        ids=["long", "array", "arrays", "nan", "object"],
+    )
+    def test_values_that_cannot_be_printed_are_refused_in_one_sentence(self, value: Any) -> None:
+        for id in ("02-4", "04-1", "01-1", "06-4"):
+            with pytest.raises(labkit.RequestError) as refused:
+                labkit.answer(id, value)
+            assert "\n" not in str(refused.value)
+
 
 class TestExercises:
     def test_checks_look_at_the_live_kernel(self) -> None:
@@ -722,6 +762,31 @@ class TestHandingIn:
         (tmp_path / "locked.zip").write_bytes(data)
         found = collect(tmp_path)
         assert "encrypted" in found.refused[0][1]
+
+    def test_nobody_hurts_the_others(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An archive that unpacks to too much, a number beyond a float, half a character."""
+        labkit.answer("00-2", "b")
+        labkit.reveal("00-2", FACTS["00-2"][0])
+        handed = tmp_path / "handed"
+        handed.mkdir()
+        content = export("ada", tmp_path / "export.json").read_text()
+        (tmp_path / "export.json").unlink()
+        huge = json.loads(content.replace('"ada"', '"bob"'))
+        facts = huge["questions"]["00-2"]["seen"]["facts"]
+        huge["questions"]["00-2"]["seen"]["facts"] = dict.fromkeys(facts, 10**400)
+        half = json.loads(content.replace('"ada"', '"cid"')) | {"exported": "\ud800"}
+        with zipfile.ZipFile(handed / "1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(6):
+                archive.writestr(f"{number}.json", b"0" * (3 << 20))
+        for number, each in enumerate((json.loads(content), huge, half), 2):
+            with zipfile.ZipFile(handed / f"{number}.zip", "w") as archive:
+                archive.writestr("a.json", json.dumps(each))
+        monkeypatch.setattr("labkit.answers.collect.MOST_UNPACKED", 9 << 20)
+        members = summarise(collect(handed))
+        assert [student.id for student in members.students] == ["ada", "bob", "cid"]
+        assert {where.partition("/")[0] for where, _ in members.refused} == {"1.zip"}
+        write_file(tmp_path / "book.csv", gradebook(members))
+        assert "cid" in (tmp_path / "book.csv").read_text()
 
     @pytest.mark.parametrize("name", ["a.json.txt", "a", "A (final)[2].TXT", "a.json"])
     def test_an_export_is_known_by_its_content_too(self, tmp_path: Path, name: str) -> None:

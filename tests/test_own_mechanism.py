@@ -552,6 +552,40 @@ class TestWatching:
         )
         assert "where the producer had written" in not_watched(other, tmp_path)
 
+    def test_what_it_starts_ends_with_it(self, world: World) -> None:
+        text = changed(
+            (CREATE, f"        import subprocess; subprocess.Popen(['sleep', '99'])\n{CREATE}")
+        )
+        world.passes(
+            f"""
+            import labkit, pathlib, tempfile
+            folder = pathlib.Path(tempfile.mkdtemp())
+            (folder / "mine.py").write_text({text!r})
+            walk = labkit.walk("mode_switches", mechanism=folder / "mine.py")
+            assert walk.facts["mine, nobody waits: copies"] == 2
+            (folder / "mine.py").unlink()
+            folder.rmdir()
+            """
+        )
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        "deaf",
+        [
+            "signal.signal(signal.SIGALRM, signal.SIG_IGN)",
+            "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))",
+        ],
+    )
+    def test_one_that_is_deaf_to_the_alarm_is_ended(self, tmp_path: Path, deaf: str) -> None:
+        spin = f"        import signal; {deaf}\n        while True: pass\n"
+        said = not_watched(changed((CREATE, spin + CREATE)), tmp_path)
+        assert "as it came to no end or memory ran out, while create()" in said
+
+    @pytest.mark.slow
+    def test_one_that_keeps_the_cpu_to_itself_does_not_hang(self, tmp_path: Path) -> None:
+        text = changed(("while load_acquire(ch[FULL]) == 1:", "while ch[FLAGS] != 99:"))
+        assert "made no progress" in not_watched(text, tmp_path)
+
     @pytest.mark.slow
     def test_one_that_never_says_a_message_is_there_does_not_hang(self, tmp_path: Path) -> None:
         said = not_watched(changed((PUBLISH, "return 0")), tmp_path)

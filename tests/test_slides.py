@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 import labkit
+from labkit.errors import RequestError
 from labkit.slides.cell_html import code, markdown, outputs, unfold
 from labkit.slides.cutting import CUTS, Cut, cut_slides
 from labkit.slides.deck import deck_html
@@ -224,6 +227,59 @@ class TestRunning:
         monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
         monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def test_what_is_wrong_is_said_before_anything_runs(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        paths = [str(tmp_path / name) for name in ("same.ipynb", "a/same.ipynb")]
+        for path in paths:
+            nbformat.write(notebook(cell("1", is_code=True)), path)
+        with pytest.raises(RequestError, match=r"would both become same\.html"):
+            make_decks(paths, tmp_path / "out")
+        assert len(make_decks(paths[:1] * 2, tmp_path / "out", execute=False)) == 1
+        with pytest.raises(RequestError, match="cannot be read"):
+            make_decks([f"{'a' * 300}.ipynb"], tmp_path / "out")
+        with pytest.raises(RequestError, match="cannot be made"):
+            make_decks(paths[:1], f"{'a' * 300}")
+
+    def test_metadata_that_were_edited_by_hand(self, tmp_path: Path) -> None:
+        about = [{"labkit": 5}, {"labkit": {"minutes": 1e308, "ask": ["x"]}}, {"slideshow": 5}]
+        about += [{"labkit": {"minutes": -1}}]
+        cells = [
+            nbformat.v4.new_markdown_cell(f"# {n}", metadata=each) for n, each in enumerate(about)
+        ]
+        path = tmp_path / "n.ipynb"
+        path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells) | {"nbformat_minor": 4}))
+        assert make_decks([str(path)], tmp_path / "out", execute=False)
+        assert make_site([str(path)], tmp_path / "site", execute=False)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_ends_at_a_signal_with_its_kernel(self, tmp_path: Path, number: int) -> None:
+        begun = tmp_path / "begun"
+        source = (
+            f"import os, time\nopen({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(99)"
+        )
+        path = tmp_path / "n.ipynb"
+        nbformat.write(notebook(cell(source, is_code=True)), path)
+        command = [
+            sys.executable,
+            "-m",
+            "labkit",
+            "slides",
+            str(path),
+            "--out",
+            str(tmp_path / "o"),
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while not (begun.exists() and begun.read_text()):
+            assert process.poll() is None
+        kernel = os.pidfd_open(int(begun.read_text()))
+        process.send_signal(number)
+        assert select.select([kernel], [], [], 60)[0]  # it has ended
+        os.close(kernel)
+        _, said = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert said.splitlines()[-1].startswith("labkit: interrupted")
+        assert list((tmp_path / "o").iterdir()) == []
 
     def test_a_failing_notebook_is_named_and_the_others_are_made(self, tmp_path: Path) -> None:
         bad = written(
