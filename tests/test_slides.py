@@ -248,7 +248,7 @@ class TestRunning:
             nbformat.v4.new_markdown_cell(f"# {n}", metadata=each) for n, each in enumerate(about)
         ]
         path = tmp_path / "n.ipynb"
-        path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells) | {"nbformat_minor": 4}))
+        path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells)))
         assert make_decks([str(path)], tmp_path / "out", execute=False)
         assert make_site([str(path)], tmp_path / "site", execute=False)
 

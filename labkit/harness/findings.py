@@ -22,6 +22,10 @@ CELL = ("mechanism", "waiting", "pattern", "placement", "copy", "touch", "engine
 
 SENTENCES = 3
 NAMED = 3  # so many cells are named in a sentence, the others counted
+NO_INTERVALS = (
+    "No cell was repeated often enough to say how far it may be off: give it more time (a larger"
+    " budget), end what else is running, or ask for fewer mechanisms or sizes."
+)
 NOT_SHOWN = "no difference that these numbers can show"
 WHERE = {"same-cpu": "on one CPU", "cross-cpu": "across CPUs", "free": "with the CPUs left free"}
 USUAL = {"touch": "ends", "engine": "compiled"}
@@ -44,6 +48,8 @@ def sentences(summary: "pd.DataFrame") -> list[str]:
     trust = _trust(rows, measured)
     if not measured:
         return [trust, _commonest_reason(rows), "So these numbers compare nothing."]
+    if not any(r["ns_low"] > 0 for r in measured):
+        return [trust, NO_INTERVALS, "So these numbers compare nothing yet."]
     view = _view(measured)
     chosen: list[str] = []
     for find in FINDERS:

@@ -14,7 +14,7 @@
     return element;
   };
   const pages = (player) => {
-    const titles = player.querySelectorAll('h4');
+    const titles = player.querySelectorAll('h4'), rows = player.querySelectorAll('tbody tr');
     return [...player.querySelectorAll('img')].map((still, step) => {
       const picture = still.cloneNode();
       picture.className = 'lk-picture';
@@ -23,6 +23,10 @@
         make('div', 'lk-words', make('h2', '', titles[step].textContent)),
         make('div', 'lk-shown', picture),
         make('div', 'lk-words', make('p', '', told)));
+      const [, , call, evidence] = rows[step].cells;
+      if (call.textContent) body.append(make('pre', 'lk-text', call.textContent));
+      const proof = evidence.querySelector('dl')?.cloneNode(true);
+      if (proof) body.append(make('div', 'lk-proof', proof));
       return make('section', 'lk-step', make('div', 'lk-frame', body));
     });
   };
