@@ -165,18 +165,25 @@ def _deadline() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        with contextlib.suppress(OSError):  # somebody's code may have reaped it
-            os.kill(dog, signal.SIGKILL)
-            os.waitpid(dog, 0)
+        if dog:
+            with contextlib.suppress(OSError):  # somebody's code may have reaped it
+                os.kill(dog, signal.SIGKILL)
+                os.waitpid(dog, 0)
 
 
 def _watchdog(patience_s: float) -> int:
     """A process that kills this one: code that is deaf to the alarm does not get away with it.
 
     It does so, too, when nobody is left who waits for this one. It dies with it.
+
+    Returns:
+        Its number; 0 where no process is to be had, and the alarm has to do.
     """
     watched = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        return 0
     if pid:
         return pid
     os.closerange(0, 4096)  # nobody is to take it for the other side of a pipe or socket
