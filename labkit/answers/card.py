@@ -90,7 +90,7 @@ def asked(
     options = {key: choice.text for key, choice in question.choices.items()} or question.items
     if options:
         lines += [f"  {key}: {plain(text)}" for key, text in options.items()]
-        body += _pairs(options)
+        body += _rows(options)
     if question.kind == "number":
         mark = "," if question.unit.startswith("in ") else ":"
         body += f"<p>A number{mark} {escape(question.unit)}.</p>"
@@ -236,10 +236,6 @@ def _card(lines: list[str], tag: str, body: str, look: str = "", notice: str = "
     return Card("\n".join(filter(None, lines)), f'{html}<p class="lk-tag">{tag}</p>{body}</div>')
 
 
-def _pairs(options: Mapping[str, str]) -> str:
-    return _rows(options)
-
-
 def _rows(rows: Mapping[str, str]) -> str:
     inner = "".join(
         f"<dt>{escape(name)}</dt><dd>{marked(text)}</dd>" for name, text in rows.items()
@@ -260,7 +256,7 @@ def _explanations(question: Question, but: Given = "") -> str:
         return "".join(f"<p><b>{marked(each.text)}.</b> {marked(each.why)}</p>" for each in told)
     if not question.choices:
         return f"<p>{marked(question.why)}</p>"
-    return _pairs({key: choice.why for key, choice in question.choices.items() if key != but})
+    return _rows({key: choice.why for key, choice in question.choices.items() if key != but})
 
 
 def _seen(question: Question, line: Line | None, drawn: Sequence[Named] = ()) -> str:
